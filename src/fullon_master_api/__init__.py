@@ -1,0 +1,1 @@
+"""Fullon Master API: the front door of the Fullon trading platform."""

@@ -1,0 +1,1 @@
+"""The three APIs: stores and their callables, strangers to one another."""

@@ -1,0 +1,1 @@
+"""Latest state: tickers, orders, balances, positions, bots, processes."""

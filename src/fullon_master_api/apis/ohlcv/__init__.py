@@ -1,0 +1,1 @@
+"""Market trades and candles: kept in SQL of their own."""

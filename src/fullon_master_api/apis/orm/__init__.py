@@ -1,0 +1,1 @@
+"""Users, exchanges, symbols, bots, strategies, orders, trades: kept in SQL."""

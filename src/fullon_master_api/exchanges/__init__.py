@@ -1,0 +1,1 @@
+"""Exchanges behind one adapter: any of ccxt, or the paper exchange."""

@@ -1,0 +1,1 @@
+"""What may be asked in GraphQL: Strawberry types by noun."""

@@ -1,0 +1,1 @@
+"""The collecting services and the manager that owns them."""

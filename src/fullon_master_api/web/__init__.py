@@ -1,0 +1,1 @@
+"""Pages for people: GraphiQL, the API's documentation, the dashboard."""
