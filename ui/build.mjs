@@ -1,0 +1,68 @@
+// Bundles the pages into the folder given as the first argument. Plain esbuild: no script of any package is run.
+import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const require = createRequire(import.meta.url);
+const packageFile = (name, file) => join(dirname(require.resolve(`${name}/package.json`)), file);
+
+if (process.argv.length !== 3) throw new Error("usage: node build.mjs FOLDER");
+const target = resolve(process.argv[2]);
+await rm(target, { recursive: true, force: true });
+await mkdir(target, { recursive: true });
+
+const shared = {
+  absWorkingDir: here,
+  bundle: true,
+  define: { "process.env.NODE_ENV": '"production"' },
+  legalComments: "linked",
+  logLevel: "warning",
+  minify: true,
+  outdir: target,
+  target: ["es2022"],
+};
+
+await Promise.all([
+  build({
+    ...shared,
+    entryPoints: { graphiql: "source/graphiql.jsx", swagger: "source/swagger.js", redoc: "source/redoc.js" },
+    format: "esm",
+    jsx: "automatic",
+    loader: { ".ttf": "file", ".woff2": "file" },
+    assetNames: "[name]",
+  }),
+  build({
+    ...shared,
+    entryPoints: {
+      "editor.worker": "monaco-editor/esm/vs/editor/editor.worker.js",
+      "json.worker": "monaco-editor/esm/vs/language/json/json.worker.js",
+      "graphql.worker": "monaco-graphql/esm/graphql.worker.js",
+    },
+    format: "iife",
+  }),
+]);
+
+// Swagger UI and Redoc ship ready bundles: they are copied with their licences.
+for (const [name, file, as] of [
+  ["swagger-ui-dist", "swagger-ui-bundle.js"],
+  ["swagger-ui-dist", "swagger-ui-bundle.js.LICENSE.txt"],
+  ["swagger-ui-dist", "swagger-ui.css"],
+  ["swagger-ui-dist", "LICENSE", "swagger-ui.LICENSE.txt"],
+  ["redoc", "bundles/redoc.standalone.js.LICENSE.txt", "redoc.standalone.js.LICENSE.txt"],
+  ["redoc", "LICENSE", "redoc.LICENSE.txt"],
+]) {
+  await copyFile(packageFile(name, file), join(target, as ?? file));
+}
+
+// Redoc's foot shows a picture from its maker's host; the page may ask nobody else, so it becomes an empty one.
+const logo = /https:\/\/cdn\.redoc\.ly\/redoc\/logo-mini\.svg/g;
+const redoc = await readFile(packageFile("redoc", "bundles/redoc.standalone.js"), "utf8");
+if (!logo.test(redoc)) throw new Error("redoc no longer names its logo: look again for requests to other hosts");
+const empty = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E";
+await writeFile(join(target, "redoc.standalone.js"), redoc.replace(logo, empty).replace(/\n?\/\/# sourceMappingURL=.*$/m, ""));
+
+const swagger = await readFile(join(target, "swagger-ui-bundle.js"), "utf8");
+await writeFile(join(target, "swagger-ui-bundle.js"), swagger.replace(/\n?\/\/# sourceMappingURL=.*$/m, ""));

@@ -1,0 +1,61 @@
+// GraphiQL 5 for this server: every file is local, and the headers of a tab reach HTTP and the socket alike.
+import { explorerPlugin } from "@graphiql/plugin-explorer";
+import "@graphiql/plugin-explorer/style.css";
+import { createGraphiQLFetcher } from "@graphiql/toolkit";
+import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
+import "graphiql/style.css";
+import { StrictMode, useMemo, useState } from "react";
+import { createRoot } from "react-dom/client";
+import { FIRST_TABS } from "./examples.js";
+import "./graphiql.css";
+import { SessionContext, SessionHeaders, StartIcon, StartPanel } from "./panel.jsx";
+import { readSession } from "./session.js";
+import { useLocalWorkers } from "./workers.js";
+
+const root = document.getElementById("root");
+const { graphql: path, static: staticPath } = root.dataset;
+useLocalWorkers(staticPath);
+
+const socketUrl = new URL(path, window.location.href);
+socketUrl.protocol = socketUrl.protocol === "https:" ? "wss:" : "ws:";
+
+// A client for each set of headers is made by the fetcher, so a changed token opens a new socket.
+const fetcher = createGraphiQLFetcher({ url: path, subscriptionUrl: socketUrl.href });
+const START_PLUGIN = { title: "Start here", icon: StartIcon, content: StartPanel };
+const PLUGINS = [START_PLUGIN, HISTORY_PLUGIN, explorerPlugin({ showAttribution: false })];
+
+function Page() {
+  const [session, setSession] = useState(readSession);
+  const shared = useMemo(() => ({ path, session, setSession }), [session]);
+  return (
+    <SessionContext value={shared}>
+      <GraphiQL
+        fetcher={fetcher}
+        plugins={PLUGINS}
+        visiblePlugin={START_PLUGIN}
+        defaultTabs={FIRST_TABS}
+        defaultEditorToolsVisibility="headers"
+        inputValueDeprecation
+        schemaDescription
+      >
+        <GraphiQL.Logo>Fullon</GraphiQL.Logo>
+        <GraphiQL.Toolbar>
+          {({ prettify, copy, merge }) => (
+            <>
+              {prettify}
+              {merge}
+              {copy}
+              <SessionHeaders />
+            </>
+          )}
+        </GraphiQL.Toolbar>
+      </GraphiQL>
+    </SessionContext>
+  );
+}
+
+createRoot(root).render(
+  <StrictMode>
+    <Page />
+  </StrictMode>,
+);
