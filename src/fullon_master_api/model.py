@@ -534,3 +534,27 @@ class Fence(Record, frozen=True, kw_only=True):
 
     service: str
     epoch: int
+
+
+class Gap(Record, frozen=True, kw_only=True):
+    """Messages of `topic` may be missing before this one: the broker's history was cut or lost."""
+
+    topic: str
+    reason: str
+
+
+class BotStatus(Record, frozen=True, kw_only=True):
+    """What a running bot says of itself: one free-form object for each of its feeds (`"feed_1"`, `"feed_2"`, ...)."""
+
+    bot_id: int
+    feeds: dict[str, dict[str, Any]]
+    updated_ns: int
+
+
+class Block(Record, frozen=True, kw_only=True):
+    """A bot holds a symbol of an exchange account for itself, until `expires_ns` unless it renews."""
+
+    ex_id: int
+    symbol: str
+    bot_id: int
+    expires_ns: int

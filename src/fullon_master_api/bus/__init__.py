@@ -1,0 +1,38 @@
+"""Topics in and out: the bus between the rooms of a process and between processes."""
+
+from fullon_master_api.bus.bus import Bus, BusHealth, Callback, Listener, open_bus
+from fullon_master_api.bus.history import HistoryReader
+from fullon_master_api.bus.mailboxes import Delivery, LatestMailbox, Letter, QueueMailbox
+from fullon_master_api.bus.topics import (
+    SERVICES_TOPIC,
+    account_topic,
+    bot_topic,
+    candle_topic,
+    orders_topic,
+    public_trades_topic,
+    service_topic,
+    ticker_topic,
+    trades_topic,
+)
+
+__all__ = [
+    "SERVICES_TOPIC",
+    "Bus",
+    "BusHealth",
+    "Callback",
+    "Delivery",
+    "HistoryReader",
+    "LatestMailbox",
+    "Letter",
+    "Listener",
+    "QueueMailbox",
+    "account_topic",
+    "bot_topic",
+    "candle_topic",
+    "open_bus",
+    "orders_topic",
+    "public_trades_topic",
+    "service_topic",
+    "ticker_topic",
+    "trades_topic",
+]

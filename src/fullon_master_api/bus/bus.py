@@ -1,0 +1,229 @@
+"""The bus: messages by topic to every reader of this process and, over Redis, of all others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, cast
+
+from broadcaster import Broadcast
+
+from fullon_master_api.bus.history import History, HistoryReader
+from fullon_master_api.bus.mailboxes import Delivery, LatestMailbox, QueueMailbox
+from fullon_master_api.errors import ServerShutdown
+from fullon_master_api.logs import get_logger
+from fullon_master_api.model import Event, Record
+
+log = get_logger(__name__)
+
+CHANNEL: Final = "fullon"
+"""The one broadcaster channel: subscribed once, before the first reader, and never left while the bus is open."""
+
+BATCH_MAX: Final = 1024
+QUEUE_MAX: Final = 1000
+
+Entry = tuple[str, Record]
+Callback = Callable[[str, Record], None]
+
+
+class BusHealth(Record, frozen=True, kw_only=True):
+    """How the bus does; the counts are of this process since it opened the bus."""
+
+    shape: str  # "memory" or "redis"
+    connected: bool
+    published: int
+    received: int
+    gaps: int
+    reconnects: int
+    topics_listened: int
+    topics_followed: int
+    last_error: str | None = None
+
+
+class Listener:
+    """A callback's place on its topics. `close()` leaves them at once; leaving a `with` block does the same."""
+
+    def __init__(self, places: dict[str, tuple[Callback, ...]], topics: Sequence[str], callback: Callback) -> None:
+        self._places, self._topics, self._callback = places, tuple(dict.fromkeys(topics)), callback
+        for topic in self._topics:
+            places[topic] = (*places.get(topic, ()), callback)
+
+    def close(self) -> None:
+        for topic in self._topics:
+            here = list(self._places[topic])
+            here.remove(self._callback)
+            if here:
+                self._places[topic] = tuple(here)
+            else:
+                del self._places[topic]
+        self._topics = ()
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Bus:
+    """Publishes in batches and hands each arriving message to the callbacks and mailboxes of its topic.
+
+    Opened by `open_bus`, which owns its two tasks: one sends what was published, one reads what arrives and spreads it
+    without waiting for anybody. A message that nobody here listens to costs one look-up.
+    """
+
+    def __init__(self, broadcast: Broadcast, *, shape: str, prefix: str) -> None:
+        self.shape, self.prefix = shape, prefix
+        self._broadcast = broadcast
+        self._places: dict[str, tuple[Callback, ...]] = {}
+        self._mailboxes: set[LatestMailbox | QueueMailbox] = set()
+        self._history: History | None = None
+        self._outgoing: list[Entry] = []
+        self._sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._published = self._received = 0
+
+    # ---- out ---------------------------------------------------------------------------------------------------------
+
+    async def publish(self, topic: str, message: Record) -> None:
+        """Send `message` to every reader of `topic`, in this process and the others; order is kept within a topic.
+
+        Raises: ServerShutdown after the bus was closed.
+        """
+        if self._closed:
+            raise ServerShutdown("the bus is closed")
+        self._outgoing.append((topic, message))
+        self._wake.set()
+        if len(self._outgoing) >= BATCH_MAX:
+            await asyncio.shield(self._sent)
+
+    def hint(self, topic: str, sequence: int) -> None:
+        """Wake the followers of a lossless topic: its outbox has an event of this sequence. Never waits, never fails."""
+        if self._closed or len(self._outgoing) >= BATCH_MAX:
+            return  # Followers poll: a missed hint costs latency, never data.
+        self._outgoing.append((topic, Event(sequence=sequence, topic=topic, kind="", payload=b"", created_at=datetime.now(UTC))))
+        self._wake.set()
+
+    async def _send(self) -> None:
+        """Send all that was published since the last time as one message of the broadcaster."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            batch, sent = self._outgoing, self._sent
+            self._outgoing, self._sent = [], asyncio.get_running_loop().create_future()
+            await self._broadcast.publish(CHANNEL, batch)
+            self._published += len(batch)
+            sent.set_result(None)
+
+    # ---- in ----------------------------------------------------------------------------------------------------------
+
+    def listen(self, topic: str | Sequence[str], callback: Callback) -> Listener:
+        """Call `callback(topic, message)` for each message of the topic(s) until the listener is closed.
+
+        It runs inside the bus's reader, so it must be quick and must not raise; an error is logged and the rest go on.
+        After a loss of history the message is a `Gap`.
+        """
+        return Listener(self._places, [topic] if isinstance(topic, str) else topic, callback)
+
+    @asynccontextmanager
+    async def subscribe(
+        self, topics: str | Sequence[str], *, delivery: Delivery = Delivery.LATEST, size_max: int = QUEUE_MAX
+    ) -> AsyncIterator[LatestMailbox | QueueMailbox]:
+        """A mailbox of these topics: `async for topic, message in mailbox`. It misses nothing published after entering.
+
+        LATEST keeps the newest message of each topic. QUEUE keeps `size_max` in order and then raises SlowConsumer.
+        """
+        mailbox = LatestMailbox() if delivery is Delivery.LATEST else QueueMailbox(size_max)
+        self._mailboxes.add(mailbox)
+        try:
+            with self.listen(topics, mailbox.put_nowait):
+                yield mailbox
+        finally:
+            self._mailboxes.discard(mailbox)
+
+    async def _read(self, opened: asyncio.Event) -> None:
+        """Spread every batch that arrives, at once: the broadcaster's own queue has no limit, so it must stay empty."""
+        async with self._broadcast.subscribe(CHANNEL) as subscriber:
+            opened.set()
+            while True:
+                event = await subscriber.get()
+                batch = cast("list[Entry]", event.message)  # Typed as text there; any object travels.
+                for topic, message in batch:
+                    self._received += 1
+                    for callback in self._places.get(topic, ()):
+                        self._call(callback, topic, message)
+                    if self._history is not None:
+                        self._history.hint(topic, message)
+
+    def _call(self, callback: Callback, topic: str, message: Record) -> None:
+        try:
+            callback(topic, message)
+        except Exception:
+            # One reader's fault must not take the messages of all others; it is loud in the log and has its own owner.
+            log.exception("bus.callback_failed", topic=topic)
+
+    # ---- lossless ----------------------------------------------------------------------------------------------------
+
+    def attach_history(self, reader: HistoryReader) -> None:
+        """Give the bus the outbox that `follow` reads; done once, by whoever opens both."""
+        assert self._history is None, "the bus has one history"
+        self._history = History(reader)
+
+    def follow(self, topic: str, after: int | None) -> AsyncGenerator[Event]:
+        """Every event of a lossless topic after the cursor, in order, each once; `after=None` starts now.
+
+        Close it with `aclosing`. It waits for the next event and never ends by itself.
+        Raises: HistoryGap if the cursor is older than what is kept; Unavailable if the store stays away for 30 s.
+        """
+        assert self._history is not None, "attach_history comes before follow"
+        return self._history.follow(topic, after)
+
+    def health(self) -> BusHealth:
+        return BusHealth(
+            shape=self.shape,
+            connected=not self._closed,
+            published=self._published,
+            received=self._received,
+            gaps=0,
+            reconnects=0,
+            topics_listened=len(self._places),
+            topics_followed=0 if self._history is None else len(self._history),
+        )
+
+    def _close(self) -> None:
+        self._closed = True
+        for mailbox in self._mailboxes:
+            mailbox.close()
+
+
+@asynccontextmanager
+async def open_bus(url: str, *, prefix: str = "") -> AsyncIterator[Bus]:
+    """The bus of this process, until the context is left; nothing of it runs afterwards.
+
+    `memory://` joins the readers of this process. `prefix` keeps several platforms on one Redis apart.
+    A fault of the bus itself cancels whoever opened it, so that no server answers over a dead bus.
+    """
+    broadcast = Broadcast(url)
+    await broadcast.connect()
+    bus = Bus(broadcast, shape="memory", prefix=prefix)
+    opened = asyncio.Event()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(bus._read(opened), name="bus:read"),
+                tasks.create_task(bus._send(), name="bus:send"),
+            ]
+            await opened.wait()
+            try:
+                yield bus
+            finally:
+                bus._close()
+                for task in running:
+                    task.cancel()
+    finally:
+        await broadcast.disconnect()
+        await asyncio.gather(broadcast._listener_task, return_exceptions=True)  # It was cancelled, and nobody awaits it.
