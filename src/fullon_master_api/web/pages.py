@@ -1,0 +1,144 @@
+"""The pages for people, served from this package alone: GraphiQL, Swagger UI, Redoc."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.types import Scope
+
+BUILT: Final = Path(__file__).parent / "built"
+STATIC_PATH: Final = "/static"
+HOW_TO_BUILD: Final = "run `make env` in a checkout, or `pip install .` without FULLON_SKIP_PAGES"
+
+# Scripts only from files of this server. Styles: Monaco and Redoc write style elements while they run, so inline ones are
+# allowed; they cannot run code. Pictures and fonts: small ones are inside the style sheets as data.
+POLICY: Final = {
+    "default-src": "'self'",
+    "script-src": "'self'",
+    "style-src": "'self' 'unsafe-inline'",
+    "img-src": "'self' data:",
+    "font-src": "'self' data:",
+    "connect-src": "'self'",
+    "worker-src": "'self'",
+    "object-src": "'none'",
+    "base-uri": "'none'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
+}
+HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
+
+
+class BuiltFiles(StaticFiles):
+    """The bundles; a browser keeps them and asks each time whether they changed, as their names carry no version."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update(HEADERS)
+        return response
+
+
+def pages_are_built() -> bool:
+    """Whether the build hook ran for this installation."""
+    return (BUILT / "graphiql.js").is_file()
+
+
+def wants_page(accept: str | None) -> bool:
+    """Whether this `Accept` header is a browser's: it names HTML, which no GraphQL or REST client does."""
+    return "text/html" in (accept or "").lower()
+
+
+def graphiql_page(*, graphql_path: str = "/graphql", root_path: str = "") -> HTMLResponse:
+    """GraphiQL for the GraphQL endpoint at `graphql_path`; `root_path` is what a proxy put before every path."""
+    return _page(
+        "GraphiQL",
+        scripts=["graphiql.js"],
+        styles=["graphiql.css"],
+        root_path=root_path,
+        data={"graphql": root_path + graphql_path, "static": root_path + STATIC_PATH},
+    )
+
+
+def swagger_page(*, title: str, openapi_path: str = "/openapi.json", root_path: str = "") -> HTMLResponse:
+    """Swagger UI over the description at `openapi_path`."""
+    return _page(
+        title,
+        scripts=["swagger-ui-bundle.js", "swagger.js"],
+        styles=["swagger-ui.css"],
+        root_path=root_path,
+        data={"openapi": root_path + openapi_path},
+    )
+
+
+def redoc_page(*, title: str, openapi_path: str = "/openapi.json", root_path: str = "") -> HTMLResponse:
+    """Redoc over the description at `openapi_path`; its search runs in a worker that it makes from a blob."""
+    return _page(
+        title,
+        scripts=["redoc.standalone.js", "redoc.js"],
+        styles=[],
+        root_path=root_path,
+        data={"openapi": root_path + openapi_path},
+        policy=POLICY | {"worker-src": "'self' blob:"},
+    )
+
+
+def mount_pages(app: FastAPI, *, openapi_path: str = "/openapi.json") -> None:
+    """Serve the bundles at `/static`, Swagger UI at `/docs` and Redoc at `/redoc`.
+
+    The app must be made with `docs_url=None, redoc_url=None`: FastAPI's own pages load their scripts from other hosts.
+    GraphiQL shares its path with the endpoint, so whoever serves `GET /graphql` answers browsers with `graphiql_page`.
+    """
+    if pages_are_built():
+        app.mount(STATIC_PATH, BuiltFiles(directory=BUILT), name="static")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs(request: Request) -> HTMLResponse:
+        return swagger_page(title=app.title, openapi_path=openapi_path, root_path=request.scope.get("root_path", ""))
+
+    @app.get("/redoc", include_in_schema=False)
+    def redoc(request: Request) -> HTMLResponse:
+        return redoc_page(title=app.title, openapi_path=openapi_path, root_path=request.scope.get("root_path", ""))
+
+
+def _page(
+    title: str,
+    *,
+    scripts: list[str],
+    styles: list[str],
+    root_path: str,
+    data: dict[str, str],
+    policy: dict[str, str] = POLICY,
+) -> HTMLResponse:
+    """One page: a root element that carries its settings as data attributes, and files of this server."""
+    headers = HEADERS | {
+        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "Vary": "Accept",
+    }
+    if not pages_are_built():
+        text = f"<h1>The pages were not built</h1><p>To build them {escape(HOW_TO_BUILD)}. The API itself works without them.</p>"
+        return HTMLResponse(_document(title, head="", body=text), status_code=503, headers=headers)
+    static = escape(root_path + STATIC_PATH)
+    head = "".join(f'<link rel="stylesheet" href="{static}/{name}">' for name in styles)
+    attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
+    body = f'<div id="root"{attributes}></div>' + "".join(
+        f'<script src="{static}/{name}"{_script_kind(name)}></script>' for name in scripts
+    )
+    return HTMLResponse(_document(title, head=head, body=body), headers=headers)
+
+
+def _script_kind(name: str) -> str:
+    """Our own entries are modules; the ready bundles of Swagger UI and Redoc set a global name, so they are plain scripts."""
+    return "" if name in ("swagger-ui-bundle.js", "redoc.standalone.js") else ' type="module"'
+
+
+def _document(title: str, *, head: str, body: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{escape(title)}</title><link rel="icon" href="data:,">{head}</head><body>{body}</body></html>'
+    )
