@@ -1,0 +1,140 @@
+"""Documents read, measured and validated once: the bounded memory of operations that clients send again and again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, Generic, TypeVar
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    specified_rules,
+    validate,
+)
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
+
+from fullon_master_api.executor.answers import DocumentError, coded, refusal
+from fullon_master_api.executor.limits import CostModel, Limits, check_shape, check_size
+
+RULES: Final = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+ERRORS_MAX: Final = 20
+
+V = TypeVar("V")
+
+
+class Prepared:
+    """One operation, parsed, within its limits and valid; compared by identity, so it is a key for what is shared."""
+
+    __slots__ = ("__weakref__", "cost", "document", "kind", "name", "operation", "plans", "text")
+
+    def __init__(self, text: str, name: str | None, document: DocumentNode, operation: OperationDefinitionNode, cost: CostModel):
+        self.text = text
+        self.name = name
+        self.document = document
+        self.operation = operation
+        self.kind: OperationType = operation.operation
+        self.cost = cost
+        self.plans: dict[object, object] = {}
+        """What the executor keeps with the operation; empty until it runs first."""
+
+
+class Recent(Generic[V]):
+    """The values last used, at most `count_max` of them and `bytes_max` of their texts."""
+
+    def __init__(self, count_max: int, bytes_max: int) -> None:
+        self._count_max = count_max
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._values: OrderedDict[tuple[str, str | None], V] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: tuple[str, str | None]) -> V | None:
+        """The value of a key, which is now the one used last."""
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def put(self, key: tuple[str, str | None], value: V) -> None:
+        """Remember a value; those used longest ago give way."""
+        if key not in self._values:
+            self._bytes += len(key[0])
+        self._values[key] = value
+        while len(self._values) > self._count_max or (self._bytes > self._bytes_max and len(self._values) > 1):
+            (text, _name), _value = self._values.popitem(last=False)
+            self._bytes -= len(text)
+
+
+class Documents:
+    """Operations by text and name. Refused texts have a small memory of their own, so they push no good one out."""
+
+    def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
+        self._schema = schema
+        self._limits = limits
+        self._prepared: Recent[Prepared] = Recent(limits.documents_max, limits.documents_bytes_max)
+        self._refused: Recent[tuple[GraphQLError, ...]] = Recent(limits.refusals_max, limits.documents_bytes_max // 8)
+
+    def prepare(self, text: str, name: str | None) -> Prepared:
+        """The operation of that text and name; DocumentError with a coded error when it cannot be run."""
+        key = (text, name)
+        prepared = self._prepared.get(key)
+        if prepared is not None:
+            return prepared
+        check_size(text, self._limits)
+        errors = self._refused.get(key)
+        if errors is not None:
+            raise DocumentError(errors)
+        try:
+            prepared = self._read(text, name)
+        except DocumentError as error:
+            self._refused.put(key, error.errors)
+            raise
+        self._prepared.put(key, prepared)
+        return prepared
+
+    def _read(self, text: str, name: str | None) -> Prepared:
+        document = self._parse(text)
+        operation = _operation(document, name)
+        check_shape(document, operation, self._limits)
+        cost = CostModel(self._schema, document, operation, self._limits)
+        cost.check_known()
+        errors = validate(self._schema, document, RULES, max_errors=ERRORS_MAX)
+        if errors:
+            raise DocumentError([coded(error, "VALIDATION_FAILED") for error in errors])
+        if self._schema.get_root_type(operation.operation) is None:
+            raise DocumentError([refusal("VALIDATION_FAILED", f"this server has no {operation.operation.value}s", operation)])
+        return Prepared(text, name, document, operation, cost)
+
+    def _parse(self, text: str) -> DocumentNode:
+        tokens_max = self._limits.tokens_max
+        try:
+            return parse(text, max_lexical_tokens=tokens_max, max_comments=tokens_max)
+        except GraphQLSyntaxError as error:
+            # graphql-core gives a limit and a mistake the same class; only its text tells them apart.
+            if "Parsing aborted" in error.message:
+                raise DocumentError([refusal("TOO_LARGE", f"the document has more than {tokens_max} tokens")]) from None
+            raise DocumentError([coded(error, "PARSE_FAILED")]) from None
+        except GraphQLError as error:
+            raise DocumentError([coded(error, "DEPTH_LIMIT")]) from None
+
+
+def _operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
+    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    if not operations:
+        raise DocumentError([refusal("BAD_USER_INPUT", "the document holds no operation")])
+    if name is None:
+        if len(operations) > 1:
+            raise DocumentError([refusal("BAD_USER_INPUT", "the document holds several operations: say which by operationName")])
+        return operations[0]
+    for operation in operations:
+        if operation.name is not None and operation.name.value == name:
+            return operation
+    raise DocumentError([refusal("BAD_USER_INPUT", f"the document holds no operation named {name[:60]!r}")])

@@ -1,0 +1,113 @@
+"""The engine: from the text of an operation to the bytes of its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import strawberry
+from graphql import FieldNode, OperationType, get_argument_values, get_variable_values
+from graphql.execution.collect_fields import FragmentDetails, collect_fields
+from graphql.language import FragmentDefinitionNode
+from strawberry.types.arguments import convert_arguments
+from strawberry.types.field import StrawberryField
+
+from fullon_master_api.executor.answers import Answer, DocumentError, answer_executed, answer_refused, coded, refusal
+from fullon_master_api.executor.core import run_core
+from fullon_master_api.executor.documents import Documents, Prepared
+from fullon_master_api.executor.limits import STRAWBERRY, Limits
+
+__all__ = ["Answer", "DocumentError", "Engine", "Limits", "Prepared", "RootCall"]
+
+
+@dataclass(frozen=True, slots=True)
+class RootCall:
+    """The one root field of a subscription: its response key, its definition, its arguments as the resolver takes them."""
+
+    key: str
+    field: StrawberryField
+    arguments: dict[str, Any]
+
+
+class Engine:
+    """Prepares and executes the operations of one schema; all it remembers is bounded and its own."""
+
+    def __init__(self, schema: strawberry.Schema, limits: Limits | None = None) -> None:
+        self.schema = schema
+        self.limits = limits or Limits()
+        self._documents = Documents(schema._schema, self.limits)
+
+    def prepare(self, query: str, operation_name: str | None = None) -> Prepared:
+        """Parse, measure and validate once; later calls with the same text find it. DocumentError says why it cannot be run."""
+        return self._documents.prepare(query, operation_name)
+
+    async def execute(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, root: Any = None) -> Answer:
+        """Run a query or a mutation to the bytes of its answer, within `limits.timeout_s`."""
+        request_id: str = context.request_id
+        if prepared.kind is OperationType.SUBSCRIPTION:
+            told = "a subscription is a stream: connect by WebSocket to follow it"
+            return answer_refused([refusal("BAD_USER_INPUT", told, prepared.operation)], request_id)
+        return await self._run(prepared, variables, context, root)
+
+    async def execute_event(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, event: Any) -> bytes:
+        """The answer of a subscription to one event: the value of its root field."""
+        return (await self._run(prepared, variables, context, event)).body
+
+    def root_call(self, prepared: Prepared, variables: Mapping[str, Any] | None) -> RootCall:
+        """The field that a subscription subscribes to, with coerced arguments; DocumentError when they do not fit."""
+        schema = self.schema._schema
+        values = get_variable_values(schema, prepared.operation.variable_definitions or (), dict(variables or {}), max_errors=20)
+        if isinstance(values, list):
+            raise DocumentError([coded(error, "BAD_USER_INPUT") for error in values])
+        prepared.cost.check(variables)
+        root_type = schema.get_root_type(prepared.kind)
+        assert root_type is not None
+        definitions = (node for node in prepared.document.definitions if isinstance(node, FragmentDefinitionNode))
+        fragments = {node.name.value: FragmentDetails(node) for node in definitions}
+        grouped = collect_fields(schema, fragments, values, root_type, prepared.operation).grouped_field_set
+        if len(grouped) != 1:
+            raise DocumentError([refusal("BAD_USER_INPUT", "a subscription selects exactly one field", prepared.operation)])
+        key, details = next(iter(grouped.items()))
+        node: FieldNode = details[0].node
+        definition = schema.get_field(root_type, node.name.value)
+        field = definition.extensions.get(STRAWBERRY) if definition is not None else None
+        if definition is None or not isinstance(field, StrawberryField):
+            raise DocumentError([refusal("BAD_USER_INPUT", f"{node.name.value!r} is not a stream", node)])
+        converter = self.schema.schema_converter
+        arguments = convert_arguments(
+            get_argument_values(definition, node, values),
+            field.arguments,
+            scalar_registry=converter.scalar_registry,
+            config=converter.config,
+        )
+        return RootCall(key, field, arguments)
+
+    async def _run(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, root: Any) -> Answer:
+        request_id: str = context.request_id
+        try:
+            prepared.cost.check(variables)
+        except DocumentError as error:
+            return error.answer(request_id)
+        try:
+            async with asyncio.timeout(self.limits.timeout_s) as limit:
+                return await self._answer(prepared, variables, context, root)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            told = f"the operation took longer than {self.limits.timeout_s:g} s and was stopped"
+            return answer_executed(None, [refusal("TIMEOUT", told)], request_id)
+
+    async def _answer(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, root: Any) -> Answer:
+        outcome = await run_core(
+            self.schema,
+            prepared.document,
+            operation_name=prepared.name,
+            variables=dict(variables or {}),
+            context=context,
+            root=root,
+        )
+        if isinstance(outcome, list):
+            return answer_refused([coded(error, "BAD_USER_INPUT") for error in outcome], context.request_id)
+        return answer_executed(outcome[0], outcome[1], context.request_id)

@@ -1,0 +1,291 @@
+"""What one operation may ask: its size, depth and cost, measured in time linear to the document."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    OperationDefinitionNode,
+    SelectionNode,
+    SelectionSetNode,
+    VariableNode,
+    get_named_type,
+    is_composite_type,
+    is_list_type,
+    is_non_null_type,
+)
+from graphql.utilities import type_from_ast
+
+from fullon_master_api.executor.answers import DocumentError, refusal
+from fullon_master_api.executor.fields import answered
+
+SIZE_ARGUMENTS: Final = ("first", "last", "limit")
+STRAWBERRY: Final = "strawberry-definition"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one operation, and how much of past work is remembered."""
+
+    bytes_max: int = 50_000
+    tokens_max: int = 10_000
+    depth_max: int = 15
+    aliases_max: int = 500
+    root_fields_max: int = 100
+    pairs_max: int = 100_000
+    """Pairs of fields with one response name: validation compares them all, about a microsecond each."""
+    cost_max: int = 1_000_000
+    list_size_assumed: int = 10
+    """Rows that a list without `first`, `last` or `limit` is counted as."""
+    timeout_s: float = 30.0
+    documents_max: int = 1_000
+    documents_bytes_max: int = 8_000_000
+    refusals_max: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What an operation or a fragment asks by itself, its spreads not followed."""
+
+    depth: int
+    aliases: int
+    names: Counter[str]
+    spreads: tuple[tuple[str, int], ...]
+
+
+def check_size(text: str, limits: Limits) -> None:
+    """Refuse a document that is too long to be read at all."""
+    if len(text) > limits.bytes_max or len(text.encode()) > limits.bytes_max:
+        raise DocumentError([refusal("TOO_LARGE", f"the document is longer than {limits.bytes_max} bytes")])
+
+
+def check_shape(document: DocumentNode, operation: OperationDefinitionNode, limits: Limits) -> None:
+    """Refuse an operation that is too deep, or too wide to be validated in reasonable time."""
+    definitions: dict[str, Definition] = {}
+    for node in document.definitions:
+        if isinstance(node, FragmentDefinitionNode):
+            definitions[node.name.value] = _define(node.selection_set)
+    own = _define(operation.selection_set)
+    depth = _depth(own, _fragment_depths(definitions))
+    if depth > limits.depth_max:
+        raise DocumentError([refusal("DEPTH_LIMIT", f"the operation is {depth} levels deep, at most {limits.depth_max}")])
+    others = [_define(node.selection_set) for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    everything = [*definitions.values(), *others]
+    aliases = sum(definition.aliases for definition in everything)
+    if aliases > limits.aliases_max:
+        raise DocumentError([refusal("COST_LIMIT", f"the document has {aliases} aliases, at most {limits.aliases_max}")])
+    names = sum((definition.names for definition in everything), Counter[str]())
+    pairs = sum(count * (count - 1) // 2 for count in names.values())
+    if pairs > limits.pairs_max:
+        name, count = names.most_common(1)[0]
+        raise DocumentError([refusal("TOO_LARGE", f"the document repeats fields too often: {name!r} {count} times")])
+    roots = sum(1 for _ in _root_fields(operation.selection_set))
+    if roots > limits.root_fields_max:
+        raise DocumentError([refusal("COST_LIMIT", f"the operation has {roots} root fields, at most {limits.root_fields_max}")])
+
+
+def _root_fields(selections: SelectionSetNode) -> Iterator[FieldNode]:
+    stack: list[SelectionNode] = list(selections.selections)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, FieldNode):
+            yield node
+        elif isinstance(node, InlineFragmentNode):
+            stack.extend(node.selection_set.selections)
+
+
+def _define(selections: SelectionSetNode) -> Definition:
+    depth, aliases = 0, 0
+    names: Counter[str] = Counter()
+    spreads: list[tuple[str, int]] = []
+    stack: list[tuple[SelectionNode, int]] = [(node, 1) for node in selections.selections]
+    while stack:
+        node, level = stack.pop()
+        if isinstance(node, FieldNode):
+            names[(node.alias or node.name).value] += 1
+            aliases += node.alias is not None
+            # Introspection nests by nature; graphql-core's MaxIntrospectionDepthRule bounds it.
+            if node.name.value.startswith("__"):
+                continue
+            depth = max(depth, level)
+            if node.selection_set is not None:
+                stack.extend((child, level + 1) for child in node.selection_set.selections)
+        elif isinstance(node, InlineFragmentNode):
+            stack.extend((child, level) for child in node.selection_set.selections)
+        elif isinstance(node, FragmentSpreadNode):
+            spreads.append((node.name.value, level))
+    return Definition(depth, aliases, names, tuple(spreads))
+
+
+def _depth(definition: Definition, depths: Mapping[str, int]) -> int:
+    return max([definition.depth, *(level - 1 + depths.get(name, 0) for name, level in definition.spreads)])
+
+
+def _fragment_depths(definitions: Mapping[str, Definition]) -> dict[str, int]:
+    """Depth of each fragment with its spreads followed; a spread that closes a cycle adds nothing, validation refuses it."""
+    depths: dict[str, int] = {}
+    for name in _spread_order({name: [spread for spread, _ in d.spreads] for name, d in definitions.items()}):
+        depths[name] = _depth(definitions[name], depths)
+    return depths
+
+
+def _spread_order(spreads: Mapping[str, list[str]]) -> Iterator[str]:
+    """Each fragment once, after those it spreads, without recursion and whatever cycles there are."""
+    entered: set[str] = set()
+    for root in spreads:
+        stack: list[tuple[str, Iterator[str]]] = []
+        if root not in entered:
+            entered.add(root)
+            stack.append((root, iter(spreads[root])))
+        while stack:
+            name, rest = stack[-1]
+            following = next((spread for spread in rest if spread in spreads and spread not in entered), None)
+            if following is None:
+                yield name
+                stack.pop()
+            else:
+                entered.add(following)
+                stack.append((following, iter(spreads[following])))
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Cost of a selection set: what is fixed, and what each row of the list that wraps it adds (a connection's `edges`)."""
+
+    fixed: int
+    per_row: int
+
+
+class CostModel:
+    """The cost of one operation as a function of its variables; fragments are counted once each and multiplied."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode, limits: Limits) -> None:
+        self._schema = schema
+        self._operation = operation
+        self._limits = limits
+        self._defaults = {
+            definition.variable.name.value: int(definition.default_value.value)
+            for definition in operation.variable_definitions or ()
+            if isinstance(definition.default_value, IntValueNode) and len(definition.default_value.value) < 20
+        }
+        fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+        spreads = {name: [spread for spread, _ in _define(node.selection_set).spreads] for name, node in fragments.items()}
+        self._fragments = [(name, fragments[name]) for name in _spread_order(spreads)]
+        self._used: set[str] = set()
+        self._variables: Mapping[str, Any] = {}
+        self._shares: dict[str, Share] = {}
+        self._known: dict[tuple[int | None, ...], int] = {(): 0}
+        first = self._compute({})
+        self._sized_by = tuple(sorted(self._used))
+        self._known = {self._key({}): first}
+
+    def check(self, variables: Mapping[str, Any] | None) -> int:
+        """The cost with these variables; DocumentError `COST_LIMIT` when it is more than one operation may cost."""
+        key = self._key(variables or {})
+        cost = self._known.get(key)
+        if cost is None:
+            if len(self._known) >= 64:
+                self._known.clear()
+            cost = self._known[key] = self._compute(variables or {})
+        if cost > self._limits.cost_max:
+            shown = str(cost) if cost < 10**12 else "more than 10^12"
+            raise DocumentError([refusal("COST_LIMIT", f"the operation costs {shown}, at most {self._limits.cost_max}")])
+        return cost
+
+    def check_known(self) -> None:
+        """Refuse now what no variable can make cheaper."""
+        if not self._sized_by:
+            self.check({})
+
+    def _key(self, variables: Mapping[str, Any]) -> tuple[int | None, ...]:
+        return tuple(_size(variables.get(name)) for name in self._sized_by)
+
+    def _compute(self, variables: Mapping[str, Any]) -> int:
+        self._variables = variables
+        self._shares = {}
+        for name, fragment in self._fragments:
+            parent = type_from_ast(self._schema, fragment.type_condition)
+            self._shares[name] = self._share(fragment.selection_set, parent)
+        root = self._schema.get_root_type(self._operation.operation)
+        share = self._share(self._operation.selection_set, root)
+        return share.fixed + share.per_row * self._limits.list_size_assumed
+
+    def _share(self, selections: SelectionSetNode, parent: Any) -> Share:
+        fixed, per_row = 0, 0
+        for node in selections.selections:
+            if isinstance(node, FieldNode):
+                share = self._field_share(node, parent)
+            elif isinstance(node, InlineFragmentNode):
+                condition = node.type_condition
+                share = self._share(node.selection_set, type_from_ast(self._schema, condition) if condition else parent)
+            else:
+                assert isinstance(node, FragmentSpreadNode)
+                share = self._shares.get(node.name.value, Share(0, 0))
+            fixed, per_row = fixed + share.fixed, per_row + share.per_row
+        return Share(fixed, per_row)
+
+    def _field_share(self, node: FieldNode, parent: Any) -> Share:
+        definition = self._definition(parent, node.name.value)
+        weight = _weight(definition)
+        if definition is None or node.selection_set is None or not is_composite_type(get_named_type(definition.type)):
+            return Share(weight, 0)
+        inner = self._share(node.selection_set, get_named_type(definition.type))
+        lists = _list_depth(definition.type)
+        size = self._given_size(node, definition)
+        assumed = self._limits.list_size_assumed
+        if lists == 0:
+            # A connection: the size that it is given is that of the list inside it.
+            return Share(weight + 1 + inner.fixed + inner.per_row * (assumed if size is None else size), 0)
+        rows = (1 + inner.fixed + inner.per_row * assumed) * assumed ** (lists - 1)
+        return Share(weight, rows) if size is None else Share(weight + rows * size, 0)
+
+    def _definition(self, parent: Any, name: str) -> GraphQLField | None:
+        if parent is None or not is_composite_type(parent):
+            return None
+        return self._schema.get_field(parent, name)
+
+    def _given_size(self, node: FieldNode, definition: GraphQLField) -> int | None:
+        """Rows asked for by `first`, `last` or `limit`; None when the field takes none of them."""
+        sizes = []
+        given = {argument.name.value: argument.value for argument in node.arguments or ()}
+        for name in SIZE_ARGUMENTS:
+            if name not in definition.args:
+                continue
+            value = given.get(name)
+            if isinstance(value, VariableNode):
+                self._used.add(value.name.value)
+                size = _size(self._variables.get(value.name.value, self._defaults.get(value.name.value)))
+            else:
+                size = int(value.value) if isinstance(value, IntValueNode) and len(value.value) < 20 else None
+            default = definition.args[name].default
+            sizes.append(_size(default.value) if size is None and default is not None else size)
+        found = [size for size in sizes if size is not None]
+        return max(1, *found) if found else None
+
+
+def _size(value: Any) -> int | None:
+    return value if type(value) is int else None
+
+
+def _weight(definition: GraphQLField | None) -> int:
+    record = answered(definition.extensions.get(STRAWBERRY)) if definition is not None else None
+    return 0 if record is None else record.cost
+
+
+def _list_depth(type_: Any) -> int:
+    depth = 0
+    while is_non_null_type(type_) or is_list_type(type_):
+        depth += is_list_type(type_)
+        type_ = type_.of_type
+    return depth
