@@ -1,0 +1,72 @@
+# One command for each thing that is done here; `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+PORT ?= 8000
+DATA_DIR ?= .fullon
+PROFILE ?= short
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHONS := python3.13 python3.12 python3.11 python3
+PAGES := $(wildcard ui/source/*) ui/build.mjs ui/package.json ui/package-lock.json hatch_build.py
+
+# The short profile leaves out what is marked slow; the ci profile runs everything.
+SELECT := $(if $(filter short,$(PROFILE)),-m "not slow",)
+
+.PHONY: help env run test check format-check lint types imports bench schema build clean
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: $(STAMP) ## Make .venv in this checkout and install everything, nothing started
+
+# uv installs in a tenth of the time; where it cannot be had or fails, pip does the same.
+$(STAMP): pyproject.toml $(PAGES)
+	@for python in $(PYTHONS); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found="$$python"; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then echo "no Python >= 3.11 found: install one, and its venv module"; exit 1; fi; \
+	[ -x $(BIN)/python ] || "$$found" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || echo "uv cannot be had: pip does it"
+	@if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'; then :; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; fi
+	@touch $(STAMP)
+
+run: env ## Start the demo on 127.0.0.1 (PORT=8000, DATA_DIR=.fullon)
+	@exec $(BIN)/fullon demo --port $(PORT) --data-dir $(DATA_DIR)
+
+test: env ## Run the tests (PROFILE=short, under 10 minutes; PROFILE=ci runs all)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(SELECT)
+
+check: format-check lint types imports test ## All that must hold before a commit lands: format, lint, types, imports, tests
+
+format-check: env
+	@$(BIN)/ruff format --check .
+
+lint: env
+	@$(BIN)/ruff check .
+
+types: env
+	@$(BIN)/mypy
+
+imports: env
+	@$(BIN)/lint-imports
+
+bench: env ## Run every benchmark, one after the other
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+schema: env ## Print the GraphQL schema to schema/schema.graphql
+	@mkdir -p schema && $(BIN)/fullon schema > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
+
+build: env ## Make the wheel and the sdist in dist/
+	@$(BIN)/uv build --quiet --out-dir dist . && ls -l dist
+
+clean: ## Remove what was built and installed here; data stays
+	@rm -rf $(VENV) dist src/fullon_master_api/web/built ui/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
