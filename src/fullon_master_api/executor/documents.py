@@ -119,11 +119,11 @@ class Documents:
             return parse(text, max_lexical_tokens=tokens_max, max_comments=tokens_max)
         except GraphQLSyntaxError as error:
             # graphql-core gives a limit and a mistake the same class; only its text tells them apart.
+            if "nested too deeply" in error.message:
+                raise DocumentError([coded(error, "DEPTH_LIMIT")]) from None
             if "Parsing aborted" in error.message:
                 raise DocumentError([refusal("TOO_LARGE", f"the document has more than {tokens_max} tokens")]) from None
             raise DocumentError([coded(error, "PARSE_FAILED")]) from None
-        except GraphQLError as error:
-            raise DocumentError([coded(error, "DEPTH_LIMIT")]) from None
 
 
 def _operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

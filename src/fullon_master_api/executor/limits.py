@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,8 +43,11 @@ class Limits:
     depth_max: int = 15
     aliases_max: int = 500
     root_fields_max: int = 100
-    pairs_max: int = 100_000
-    """Pairs of fields with one response name: validation compares them all, about a microsecond each."""
+    variables_max: int = 200
+    pairs_max: int = 5_000
+    """Pairs of fields that share one place in the answer: validation compares each pair, in about 20 microseconds."""
+    fields_max: int = 20_000
+    """Fields of the document with its fragments written out where they are spread."""
     cost_max: int = 1_000_000
     list_size_assumed: int = 10
     """Rows that a list without `first`, `last` or `limit` is counted as."""
@@ -60,7 +63,6 @@ class Definition:
 
     depth: int
     aliases: int
-    names: Counter[str]
     spreads: tuple[tuple[str, int], ...]
 
 
@@ -72,27 +74,71 @@ def check_size(text: str, limits: Limits) -> None:
 
 def check_shape(document: DocumentNode, operation: OperationDefinitionNode, limits: Limits) -> None:
     """Refuse an operation that is too deep, or too wide to be validated in reasonable time."""
-    definitions: dict[str, Definition] = {}
-    for node in document.definitions:
-        if isinstance(node, FragmentDefinitionNode):
-            definitions[node.name.value] = _define(node.selection_set)
+    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    definitions = {name: _define(node.selection_set) for name, node in fragments.items()}
     own = _define(operation.selection_set)
     depth = _depth(own, _fragment_depths(definitions))
     if depth > limits.depth_max:
         raise DocumentError([refusal("DEPTH_LIMIT", f"the operation is {depth} levels deep, at most {limits.depth_max}")])
-    others = [_define(node.selection_set) for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    everything = [*definitions.values(), *others]
-    aliases = sum(definition.aliases for definition in everything)
+    aliases = sum(
+        definition.aliases for definition in (*definitions.values(), *(_define(node.selection_set) for node in operations))
+    )
     if aliases > limits.aliases_max:
         raise DocumentError([refusal("COST_LIMIT", f"the document has {aliases} aliases, at most {limits.aliases_max}")])
-    names = sum((definition.names for definition in everything), Counter[str]())
-    pairs = sum(count * (count - 1) // 2 for count in names.values())
-    if pairs > limits.pairs_max:
-        name, count = names.most_common(1)[0]
-        raise DocumentError([refusal("TOO_LARGE", f"the document repeats fields too often: {name!r} {count} times")])
+    variables = max(len(node.variable_definitions or ()) for node in operations)
+    if variables > limits.variables_max:
+        raise DocumentError([refusal("TOO_LARGE", f"an operation has {variables} variables, at most {limits.variables_max}")])
+    check_repeats(operations, fragments, limits)
     roots = sum(1 for _ in _root_fields(operation.selection_set))
     if roots > limits.root_fields_max:
         raise DocumentError([refusal("COST_LIMIT", f"the operation has {roots} root fields, at most {limits.root_fields_max}")])
+
+
+def check_repeats(
+    operations: Sequence[OperationDefinitionNode], fragments: Mapping[str, FragmentDefinitionNode], limits: Limits
+) -> None:
+    """Refuse a document whose overlapping fields would take long to compare (GraphQL spec 5.3.2).
+
+    Walks the document as the answer is shaped: all selections that share a place in the answer are one group. The walk
+    itself ends after `fields_max` fields, which is how many the answer's shape may have.
+    """
+    reached: set[str] = set()
+    groups: list[list[SelectionSetNode]] = [[node.selection_set] for node in operations]
+    fields, pairs = 0, 0
+    unused = list(fragments)
+    while groups:
+        counts: dict[str, list[SelectionSetNode]] = {}
+        repeats: Counter[str] = Counter()
+        spread: set[str] = set()
+        stack = groups.pop()
+        while stack:
+            for node in stack.pop().selections:
+                if isinstance(node, FieldNode):
+                    name = (node.alias or node.name).value
+                    repeats[name] += 1
+                    if node.selection_set is not None:
+                        counts.setdefault(name, []).append(node.selection_set)
+                elif isinstance(node, InlineFragmentNode):
+                    stack.append(node.selection_set)
+                elif isinstance(node, FragmentSpreadNode) and node.name.value not in spread and node.name.value in fragments:
+                    spread.add(node.name.value)
+                    stack.append(fragments[node.name.value].selection_set)
+        reached |= spread
+        groups.extend(counts.values())
+        fields += repeats.total() + len(spread)
+        pairs += sum(count * (count - 1) // 2 for count in repeats.values())
+        if pairs > limits.pairs_max:
+            name, count = repeats.most_common(1)[0]
+            raise DocumentError([refusal("TOO_LARGE", f"the document repeats fields too often: {name!r} {count} times")])
+        if fields > limits.fields_max:
+            raise DocumentError([refusal("TOO_LARGE", f"the document selects more than {limits.fields_max} fields")])
+        while not groups and unused:
+            # Validation also compares the fields of fragments that nothing spreads.
+            name = unused.pop()
+            if name not in reached:
+                reached.add(name)
+                groups.append([fragments[name].selection_set])
 
 
 def _root_fields(selections: SelectionSetNode) -> Iterator[FieldNode]:
@@ -107,13 +153,11 @@ def _root_fields(selections: SelectionSetNode) -> Iterator[FieldNode]:
 
 def _define(selections: SelectionSetNode) -> Definition:
     depth, aliases = 0, 0
-    names: Counter[str] = Counter()
     spreads: list[tuple[str, int]] = []
     stack: list[tuple[SelectionNode, int]] = [(node, 1) for node in selections.selections]
     while stack:
         node, level = stack.pop()
         if isinstance(node, FieldNode):
-            names[(node.alias or node.name).value] += 1
             aliases += node.alias is not None
             # Introspection nests by nature; graphql-core's MaxIntrospectionDepthRule bounds it.
             if node.name.value.startswith("__"):
@@ -125,7 +169,7 @@ def _define(selections: SelectionSetNode) -> Definition:
             stack.extend((child, level) for child in node.selection_set.selections)
         elif isinstance(node, FragmentSpreadNode):
             spreads.append((node.name.value, level))
-    return Definition(depth, aliases, names, tuple(spreads))
+    return Definition(depth, aliases, tuple(spreads))
 
 
 def _depth(definition: Definition, depths: Mapping[str, int]) -> int:
