@@ -558,3 +558,30 @@ class Block(Record, frozen=True, kw_only=True):
     symbol: str
     bot_id: int
     expires_ns: int
+
+
+class Balances(Record, frozen=True, kw_only=True):
+    """All balances of one exchange account as of `updated_ns`."""
+
+    ex_id: int
+    balances: list[Balance]
+    updated_ns: int
+
+
+class Positions(Record, frozen=True, kw_only=True):
+    """All open positions of one exchange account as of `updated_ns`."""
+
+    ex_id: int
+    positions: list[Position]
+    updated_ns: int
+
+
+class ProcessHealth(Record, frozen=True, kw_only=True):
+    """All processes that reported within the last hour, counted; healthy when none is stale or in error."""
+
+    healthy: bool
+    total_processes: int
+    by_type: dict[str, int]
+    by_status: dict[str, int]
+    stale_processes: list[str]
+    error_processes: list[str]

@@ -4,11 +4,15 @@ from fullon_master_api.bus.bus import Bus, BusHealth, Callback, Listener, open_b
 from fullon_master_api.bus.history import HistoryReader
 from fullon_master_api.bus.mailboxes import Delivery, LatestMailbox, Letter, QueueMailbox
 from fullon_master_api.bus.topics import (
+    PROCESSES_TOPIC,
     SERVICES_TOPIC,
     account_topic,
+    balances_topic,
     bot_topic,
     candle_topic,
+    order_states_topic,
     orders_topic,
+    positions_topic,
     public_trades_topic,
     service_topic,
     ticker_topic,
@@ -16,6 +20,7 @@ from fullon_master_api.bus.topics import (
 )
 
 __all__ = [
+    "PROCESSES_TOPIC",
     "SERVICES_TOPIC",
     "Bus",
     "BusHealth",
@@ -27,10 +32,13 @@ __all__ = [
     "Listener",
     "QueueMailbox",
     "account_topic",
+    "balances_topic",
     "bot_topic",
     "candle_topic",
     "open_bus",
+    "order_states_topic",
     "orders_topic",
+    "positions_topic",
     "public_trades_topic",
     "service_topic",
     "ticker_topic",

@@ -8,6 +8,9 @@ from zlib import crc32
 SERVICES_TOPIC: Final = "services"
 """Every change of any service, for those who watch them all."""
 
+PROCESSES_TOPIC: Final = "processes"
+"""Carries `Process`: every report of any process."""
+
 MARKET_KINDS: Final = ("ticker", "candle", "public_trades")
 MARKET_PARTITIONS: Final = 4
 PRIVATE_PARTITION: Final = "private"
@@ -53,6 +56,21 @@ def service_topic(name: str) -> str:
 def bot_topic(bot_id: int) -> str:
     """Carries `BotStatus`; the newest one is the truth."""
     return f"bot:{bot_id}"
+
+
+def order_states_topic(ex_id: int) -> str:
+    """Carries `Order` as the cache has it: what the exchange said last of each order of an account."""
+    return f"order_states:{ex_id}"
+
+
+def balances_topic(ex_id: int) -> str:
+    """Carries `Balances` as the cache has them; the newest one is the truth."""
+    return f"balances:{ex_id}"
+
+
+def positions_topic(ex_id: int) -> str:
+    """Carries `Positions` as the cache has them; the newest one is the truth."""
+    return f"positions:{ex_id}"
 
 
 def partition_of(topic: str) -> str:

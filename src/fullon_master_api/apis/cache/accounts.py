@@ -1,0 +1,52 @@
+"""Balances and positions as the exchange said them last, by exchange account."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import time_ns
+
+from fullon_master_api.apis.cache.shelf import Shelf
+from fullon_master_api.bus import balances_topic, positions_topic
+from fullon_master_api.model import Balance, Balances, Fence, Position, Positions
+
+GROUP = "all"
+
+
+class Accounts:
+    """Each write replaces all balances, or all positions, of one account; an older one than what is kept is ignored."""
+
+    def __init__(self, balances: Shelf[Balances], positions: Shelf[Positions]) -> None:
+        self._balances, self._positions = balances, positions
+
+    async def set_balances(
+        self, ex_id: int, balances: Sequence[Balance], *, updated_ns: int | None = None, fence: Fence | None = None
+    ) -> bool:
+        """Keep all balances of an account; False if they were no news. Raises: StaleEpoch, CacheUnavailable"""
+        at_ns = time_ns() if updated_ns is None else updated_ns
+        record = Balances(ex_id=ex_id, balances=list(balances), updated_ns=at_ns)
+        key = (GROUP, str(ex_id))
+        return await self._balances.put(key, record, version=at_ns, topic=balances_topic(ex_id), fence=fence) is not None
+
+    async def set_positions(
+        self, ex_id: int, positions: Sequence[Position], *, updated_ns: int | None = None, fence: Fence | None = None
+    ) -> bool:
+        """Keep all open positions of an account; an empty list says that none is open. Raises: StaleEpoch, CacheUnavailable"""
+        at_ns = time_ns() if updated_ns is None else updated_ns
+        record = Positions(ex_id=ex_id, positions=list(positions), updated_ns=at_ns)
+        key = (GROUP, str(ex_id))
+        return await self._positions.put(key, record, version=at_ns, topic=positions_topic(ex_id), fence=fence) is not None
+
+    async def get_balances(self, ex_ids: Sequence[int]) -> list[list[Balance]]:
+        """Balances of each account, in the order asked; empty where none was ever reported. Raises: CacheUnavailable"""
+        found = await self._balances.get_many([(GROUP, str(ex_id)) for ex_id in ex_ids])
+        return [[] if record is None else record.balances for record in found]
+
+    async def get_positions(self, ex_ids: Sequence[int]) -> list[list[Position]]:
+        """Open positions of each account, in the order asked. Raises: CacheUnavailable"""
+        found = await self._positions.get_many([(GROUP, str(ex_id)) for ex_id in ex_ids])
+        return [[] if record is None else record.positions for record in found]
+
+    async def delete(self, ex_id: int) -> None:
+        """Forget an account, as when its owner removes it."""
+        await self._balances.delete([(GROUP, str(ex_id))])
+        await self._positions.delete([(GROUP, str(ex_id))])
