@@ -1,0 +1,204 @@
+"""From stored integers to candles and trades: scale, aggregation by calendar, gaps filled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Any, Final
+
+from fullon_master_api.apis.ohlcv.door import ORDER_TYPES, SIDES
+from fullon_master_api.apis.ohlcv.frames import NS, Frame
+from fullon_master_api.apis.ohlcv.numbers import PART, texts
+from fullon_master_api.apis.ohlcv.records import Series
+from fullon_master_api.apis.ohlcv.steps import Rows
+from fullon_master_api.apis.ohlcv.writing import Bar
+from fullon_master_api.model import Candle, CandleColumns, MarketTrade
+
+Row = tuple[Any, ...]
+"""A read candle: position, scale, opened_s, open, high, low, close, volume, volume_high, trades, final."""
+FILLED: Final = -1
+"""In the place of `final`: the row was made up for a span without trades."""
+
+
+def scale_of(series: Series) -> int:
+    """The four digits counts of a series in one number, as the reads select it."""
+    digits = (series.price_exponent, series.quantity_exponent, series.price_decimals, series.quantity_decimals)
+    return sum(count * 100**place for place, count in enumerate(digits))
+
+
+def split_scale(scale: int) -> tuple[int, int, int, int]:
+    """(price exponent, quantity exponent, price decimals, quantity decimals)."""
+    return scale % 100, scale // 100 % 100, scale // 10_000 % 100, scale // 1_000_000
+
+
+def by_position(rows: Rows) -> Iterator[tuple[int, list[Row]]]:
+    for position, group in groupby(rows, key=itemgetter(0)):
+        yield position, list(group)
+
+
+def aggregate(rows: Sequence[Row], frame: Frame) -> list[Row]:
+    """Stored rows, oldest first, added up to the candles of a frame whose lengths differ (months, a zone's days).
+
+    Each row has the series' clock behind its other columns: a candle is final once that has passed its end.
+    """
+    wide: list[Row] = []
+    start_s, end_s = -1, -1
+    members: list[Row] = []
+    clock_s = rows[0][11] if rows else 0
+    for row in rows:
+        if row[2] >= end_s:
+            if members:
+                wide.append(_added_up(members, start_s, end_s <= clock_s))
+            start_s = frame.start(row[2])
+            end_s = frame.end(start_s)
+            members = []
+        members.append(row)
+    if members:
+        wide.append(_added_up(members, start_s, end_s <= clock_s))
+    return wide
+
+
+def _added_up(members: list[Row], start_s: int, final: bool) -> Row:
+    first, last = members[0], members[-1]
+    counts = [row[9] for row in members]
+    return (
+        first[0],
+        first[1],
+        start_s,
+        first[3],
+        max(row[4] for row in members),
+        min(row[5] for row in members),
+        last[6],
+        sum(row[7] for row in members),
+        sum(row[8] for row in members),
+        None if None in counts else sum(counts),
+        int(final),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """How the spans without trades of one series are made up: as the previous close, with volume 0.
+
+    `before` is (scale, close) of what came before `start_s`; `end_s` is where a later candle is known to follow. Where
+    nothing came before, nothing is made up, and nothing after the last known candle.
+    """
+
+    frame: Frame
+    limit: int
+    start_s: int | None = None
+    before: tuple[int, int] | None = None
+    end_s: int | None = None
+
+    def filled_newest(self, rows: Sequence[Row]) -> list[Row]:
+        """The newest `limit` candles, made up ones among them."""
+        kept: list[Row] = []
+        upper_s = self.end_s
+        for row in reversed(rows):
+            if upper_s is not None:
+                kept.extend(self._newest(self.frame.end(row[2]), upper_s, row[1], row[6], self.limit - len(kept)))
+            kept.append(row)
+            upper_s = row[2]
+        if upper_s is not None and self.before is not None and self.start_s is not None:
+            kept.extend(self._newest(self.start_s, upper_s, *self.before, self.limit - len(kept)))
+        return kept[: self.limit][::-1]
+
+    def filled_oldest(self, rows: Sequence[Row]) -> list[Row]:
+        """The oldest `limit` candles, made up ones among them."""
+        kept: list[Row] = []
+        lower_s, (scale, close) = self.start_s, self.before or (0, 0)
+        if self.before is None:
+            lower_s = None
+        for row in rows:
+            if lower_s is not None:
+                kept.extend(self._oldest(lower_s, row[2], scale, close, self.limit - len(kept)))
+            kept.append(row)
+            lower_s, scale, close = self.frame.end(row[2]), row[1], row[6]
+        if lower_s is not None and self.end_s is not None:
+            kept.extend(self._oldest(lower_s, self.end_s, scale, close, self.limit - len(kept)))
+        return kept[: self.limit]
+
+    def _newest(self, from_s: int, to_s: int, scale: int, close: int, most: int) -> list[Row]:
+        if most <= 0 or from_s >= to_s:
+            return []
+        near_s = max(from_s, to_s - (most + 1) * self.frame.width_s)
+        starts = list(self._starts(self.frame.ceil(near_s), to_s))[-most:]
+        return [_made_up(start_s, scale, close) for start_s in reversed(starts)]
+
+    def _oldest(self, from_s: int, to_s: int, scale: int, close: int, most: int) -> list[Row]:
+        return [_made_up(start_s, scale, close) for start_s in islice(self._starts(from_s, to_s), max(most, 0))]
+
+    def _starts(self, from_s: int, to_s: int) -> Iterator[int]:
+        while from_s < to_s:
+            yield from_s
+            from_s = self.frame.end(from_s)
+
+
+def _made_up(start_s: int, scale: int, close: int) -> Row:
+    return 0, scale, start_s, close, close, close, close, 0, 0, 0, FILLED
+
+
+def candles(rows: Sequence[Row]) -> list[Candle]:
+    """Rows of one series as records, prices with the digits that the series shows."""
+    if not rows:
+        return []
+    price_exponent, quantity_exponent, price_decimals, quantity_decimals = split_scale(rows[0][1])
+    price, quantity = texts(price_exponent, price_decimals), texts(quantity_exponent, quantity_decimals)
+    return [
+        Candle(
+            opened_ns=opened_s * NS,
+            open=price[opened],
+            high=price[high],
+            low=price[low],
+            close=price[close],
+            volume=quantity[volume + part * PART] if part else quantity[volume],
+            trades=trades,
+            final=final != 0,
+            filled=final < 0,
+        )
+        for _, _, opened_s, opened, high, low, close, volume, part, trades, final in rows
+    ]
+
+
+def columns(rows: Sequence[Row]) -> CandleColumns:
+    """Rows of one series as columns; each float is the nearest to the exact number."""
+    if not rows:
+        return CandleColumns(opened_ms=[], open=[], high=[], low=[], close=[], volume=[])
+    price_exponent, quantity_exponent, _, _ = split_scale(rows[0][1])
+    price, quantity = 10**price_exponent, 10**quantity_exponent
+    _, _, opened_s, opened, high, low, close, volume, part, _, _ = zip(*rows, strict=True)
+    return CandleColumns(
+        opened_ms=[instant * 1000 for instant in opened_s],
+        open=[value / price for value in opened],
+        high=[value / price for value in high],
+        low=[value / price for value in low],
+        close=[value / price for value in close],
+        volume=[(value + more * PART) / quantity for value, more in zip(volume, part, strict=True)],
+    )
+
+
+def bar_candles(bars: Sequence[Bar], series: Series) -> list[Candle]:
+    """Bars of a transaction as records."""
+    scale = scale_of(series)
+    return candles([(0, scale, *bar[:5], bar.volume, 0, bar.trades, bar.final) for bar in bars])
+
+
+def trades(rows: Sequence[Row]) -> list[MarketTrade]:
+    """Trade rows of one series (position, scale, event_ns, key, price, quantity, quantity_high, side, type) as records."""
+    if not rows:
+        return []
+    price_exponent, quantity_exponent, price_decimals, quantity_decimals = split_scale(rows[0][1])
+    price, quantity = texts(price_exponent, price_decimals), texts(quantity_exponent, quantity_decimals)
+    return [
+        MarketTrade(
+            trade_id=key[1:],
+            event_ns=event_ns,
+            price=price[paid],
+            quantity=quantity[size + part * PART],
+            side=SIDES[side],
+            order_type=ORDER_TYPES[order_type],
+        )
+        for _, _, event_ns, key, paid, size, part, side, order_type in rows
+    ]

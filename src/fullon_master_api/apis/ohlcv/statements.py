@@ -1,0 +1,279 @@
+"""The SQL of the candle store, written once for PostgreSQL and SQLite.
+
+Parameters are `$1` …; `KEYS($1)` is a list of (exchange, symbol), `INTS($1)` and `WORDS($1)` lists of values. `sqlite_sql`
+and `postgres_sql` turn these into what their engine takes.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from fullon_master_api.apis.ohlcv.numbers import PART
+from fullon_master_api.apis.ohlcv.records import Source
+
+SCALE: Final = "s.price_exponent + 100 * s.quantity_exponent + 10000 * s.price_decimals + 1000000 * s.quantity_decimals"
+SERIES: Final = "series_id, price_exponent, quantity_exponent, price_decimals, quantity_decimals, candles_kept_s, trades_kept_s"
+
+# ---- reads -------------------------------------------------------------------------------------------------------------
+
+# $1 keys, $2 stored timeframe in seconds, $3 low, $4 high, $5 rows; the newest rows of [low, high).
+_NEWEST: Final = f"""
+WITH k AS MATERIALIZED (
+  SELECT q.position AS position, s.series_id AS series_id, {SCALE} AS scale,
+    COALESCE((SELECT c.opened_s FROM market_candles c WHERE c.series_id = s.series_id AND c.timeframe_s = $2::int
+        AND c.opened_s >= $3::bigint AND c.opened_s < $4::bigint ORDER BY c.opened_s DESC LIMIT 1 OFFSET $5::bigint - 1),
+      $3::bigint) AS low_s,
+    $4::bigint AS high_s
+  FROM KEYS($1) q JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+)"""  # noqa: S608
+
+# The same from the other end: the oldest rows of [low, high).
+_OLDEST: Final = f"""
+WITH k AS MATERIALIZED (
+  SELECT q.position AS position, s.series_id AS series_id, {SCALE} AS scale, $3::bigint AS low_s,
+    COALESCE((SELECT c.opened_s FROM market_candles c WHERE c.series_id = s.series_id AND c.timeframe_s = $2::int
+        AND c.opened_s >= $3::bigint AND c.opened_s < $4::bigint ORDER BY c.opened_s LIMIT 1 OFFSET $5::bigint),
+      $4::bigint) AS high_s
+  FROM KEYS($1) q JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+)"""  # noqa: S608
+
+_ROWS: Final = """
+SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final
+FROM k JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
+  AND c.opened_s >= k.low_s AND c.opened_s < k.high_s
+ORDER BY k.position, c.opened_s"""
+
+READ_NEWEST: Final = _NEWEST + _ROWS
+READ_OLDEST: Final = _OLDEST + _ROWS
+
+# The instant until which a series is known: where its newest stored candle ends, or begins while it is open.
+_CLOCK: Final = """(SELECT n.opened_s + n.final * $2::int FROM market_candles n WHERE n.series_id = k.series_id
+  AND n.timeframe_s = $2::int ORDER BY n.opened_s DESC LIMIT 1)"""
+_CLOCKED_ROWS: Final = f"""
+SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final, k.clock_s
+FROM (SELECT k.*, {_CLOCK} AS clock_s FROM k) k JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
+  AND c.opened_s >= k.low_s AND c.opened_s < k.high_s
+ORDER BY k.position, c.opened_s"""  # noqa: S608
+READ_CLOCKED_NEWEST: Final = _NEWEST + _CLOCKED_ROWS
+READ_CLOCKED_OLDEST: Final = _OLDEST + _CLOCKED_ROWS
+
+# $6 origin, $7 width in seconds: stored rows added up to wider ones. A candle is final once the base has passed its end.
+_AGGREGATED: Final = """,
+g AS (
+  SELECT k.position AS position, k.series_id AS series_id, k.scale AS scale,
+    c.opened_s - (c.opened_s - $6::bigint) % $7::bigint AS bucket_s, min(c.opened_s) AS first_s, max(c.opened_s) AS last_s,
+    max(c.high) AS high, min(c.low) AS low, CAST(sum(c.volume) AS bigint) AS volume,
+    CAST(sum(c.volume_high) AS bigint) AS volume_high,
+    CASE WHEN count(c.trades) = count(*) THEN CAST(sum(c.trades) AS bigint) END AS trades
+  FROM k JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
+    AND c.opened_s >= k.low_s AND c.opened_s < k.high_s
+  GROUP BY 1, 2, 3, 4
+)
+SELECT g.position, g.scale, g.bucket_s, o.open, g.high, g.low, e.close, g.volume, g.volume_high, g.trades,
+  CASE WHEN g.bucket_s + $7::bigint <= (SELECT c.opened_s + c.final * $2::int FROM market_candles c
+      WHERE c.series_id = g.series_id AND c.timeframe_s = $2::int ORDER BY c.opened_s DESC LIMIT 1) THEN 1 ELSE 0 END
+FROM g
+  JOIN market_candles o ON o.series_id = g.series_id AND o.timeframe_s = $2::int AND o.opened_s = g.first_s
+  JOIN market_candles e ON e.series_id = g.series_id AND e.timeframe_s = $2::int AND e.opened_s = g.last_s
+ORDER BY g.position, g.bucket_s"""
+
+READ_AGGREGATED_NEWEST: Final = _NEWEST + _AGGREGATED
+READ_AGGREGATED_OLDEST: Final = _OLDEST + _AGGREGATED
+
+# $1 keys, $2 stored timeframe, $3 low, $4 high: the close before `low`, the first row at or after `high`, the newest row.
+READ_NEIGHBOURS: Final = f"""
+SELECT q.position, {SCALE} AS scale,
+  (SELECT c.close FROM market_candles c WHERE c.series_id = s.series_id AND c.timeframe_s = $2::int AND c.opened_s < $3::bigint
+    ORDER BY c.opened_s DESC LIMIT 1),
+  (SELECT c.opened_s FROM market_candles c WHERE c.series_id = s.series_id AND c.timeframe_s = $2::int
+    AND c.opened_s >= $4::bigint ORDER BY c.opened_s LIMIT 1)
+FROM KEYS($1) q JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol"""  # noqa: S608
+
+# $1 keys, $2 low, $3 high in nanoseconds, $4 rows.
+_TRADES_NEWEST: Final = f"""
+WITH k AS MATERIALIZED (
+  SELECT q.position AS position, s.series_id AS series_id, {SCALE} AS scale,
+    COALESCE((SELECT t.event_ns FROM market_trades t WHERE t.series_id = s.series_id AND t.event_ns >= $2::bigint
+        AND t.event_ns < $3::bigint ORDER BY t.event_ns DESC LIMIT 1 OFFSET $4::bigint - 1), $2::bigint) AS low_ns,
+    $3::bigint AS high_ns
+  FROM KEYS($1) q JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+)"""  # noqa: S608
+_TRADES_OLDEST: Final = f"""
+WITH k AS MATERIALIZED (
+  SELECT q.position AS position, s.series_id AS series_id, {SCALE} AS scale, $2::bigint AS low_ns,
+    COALESCE((SELECT t.event_ns + 1 FROM market_trades t WHERE t.series_id = s.series_id AND t.event_ns >= $2::bigint
+        AND t.event_ns < $3::bigint ORDER BY t.event_ns LIMIT 1 OFFSET $4::bigint - 1), $3::bigint) AS high_ns
+  FROM KEYS($1) q JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+)"""  # noqa: S608
+_TRADE_ROWS: Final = """
+SELECT k.position, k.scale, t.event_ns, t.trade_key, t.price, t.quantity, t.quantity_high, t.side, t.order_type
+FROM k JOIN market_trades t ON t.series_id = k.series_id AND t.event_ns >= k.low_ns AND t.event_ns < k.high_ns
+ORDER BY k.position, t.event_ns, t.trade_key"""
+READ_TRADES_NEWEST: Final = _TRADES_NEWEST + _TRADE_ROWS
+READ_TRADES_OLDEST: Final = _TRADES_OLDEST + _TRADE_ROWS
+
+READ_COVERAGE: Final = """
+SELECT q.position, v.start_ns, v.end_ns FROM KEYS($1) q
+  JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+  JOIN market_coverage v ON v.series_id = s.series_id AND v.kind = $2::int
+ORDER BY q.position, v.start_ns"""
+
+READ_ORIGINS: Final = """
+SELECT c.opened_s, c.source, c.final, c.revision FROM market_series s
+  JOIN market_candles c ON c.series_id = s.series_id AND c.timeframe_s = $3::int
+    AND c.opened_s >= $4::bigint AND c.opened_s < $5::bigint
+WHERE s.exchange = $1::text AND s.symbol = $2::text ORDER BY c.opened_s LIMIT 5000"""
+
+READ_SERIES_NAMES: Final = "SELECT exchange, symbol FROM market_series ORDER BY exchange, symbol"
+
+# ---- writes ------------------------------------------------------------------------------------------------------------
+
+# A higher epoch takes the fence, the same one keeps it, a lower one gets no row back: the writer is stale.
+TAKE_FENCE: Final = """
+INSERT INTO market_fences (service, epoch) VALUES ($1::text, $2::bigint)
+ON CONFLICT (service) DO UPDATE SET epoch = excluded.epoch WHERE market_fences.epoch <= excluded.epoch RETURNING epoch"""
+
+GET_SERIES: Final = f"SELECT {SERIES} FROM market_series WHERE exchange = $1::text AND symbol = $2::text FORUPDATE"  # noqa: S608
+ADD_SERIES: Final = """
+INSERT INTO market_series (exchange, symbol, price_exponent, quantity_exponent, price_decimals, quantity_decimals, candles_kept_s,
+  trades_kept_s)
+VALUES ($1::text, $2::text, $3::int, $4::int, $5::int, $6::int, 0, 0) ON CONFLICT (exchange, symbol) DO NOTHING"""
+SET_SCALE: Final = """
+UPDATE market_series SET price_exponent = $2::int, quantity_exponent = $3::int, price_decimals = $4::int,
+  quantity_decimals = $5::int WHERE series_id = $1::int"""
+
+PRICES_MAX: Final = """
+SELECT (SELECT max(high) FROM market_candles WHERE series_id = $1::int),
+  (SELECT max(price) FROM market_trades WHERE series_id = $1::int)"""
+QUANTITIES_MAX: Final = """
+SELECT (SELECT max(volume_high) FROM market_candles WHERE series_id = $1::int),
+  (SELECT max(quantity_high) FROM market_trades WHERE series_id = $1::int)"""
+GROW_PRICES: Final = (
+    """UPDATE market_candles SET open = open * $2::bigint, high = high * $2::bigint, low = low * $2::bigint,
+  close = close * $2::bigint WHERE series_id = $1::int""",
+    "UPDATE market_trades SET price = price * $2::bigint WHERE series_id = $1::int",
+)
+SHRINK_PRICES: Final = (
+    """UPDATE market_candles SET open = open / $2::bigint, high = high / $2::bigint, low = low / $2::bigint,
+  close = close / $2::bigint WHERE series_id = $1::int""",
+    "UPDATE market_trades SET price = price / $2::bigint WHERE series_id = $1::int",
+)
+GROW_QUANTITIES: Final = (
+    f"""UPDATE market_candles SET volume_high = volume_high * $2::bigint + volume * $2::bigint / {PART},
+  volume = volume * $2::bigint % {PART} WHERE series_id = $1::int""",  # noqa: S608
+    f"""UPDATE market_trades SET quantity_high = quantity_high * $2::bigint + quantity * $2::bigint / {PART},
+  quantity = quantity * $2::bigint % {PART} WHERE series_id = $1::int""",  # noqa: S608
+)
+
+KNOWN_TRADES: Final = """
+SELECT t.trade_key FROM WORDS($2) w JOIN market_trades t ON t.series_id = $1::int AND t.trade_key = w.value"""
+TRADE_COLUMNS: Final = ("series_id", "event_ns", "trade_key", "price", "quantity", "quantity_high", "side", "order_type")
+NEWEST_TRADE: Final = "SELECT max(event_ns) FROM market_trades WHERE series_id = $1::int"
+TRADES_OF_MINUTES: Final = """
+SELECT m.value,
+  (SELECT t.price FROM market_trades t WHERE t.series_id = $1::int AND t.event_ns >= m.value * 1000000000
+    AND t.event_ns < (m.value + 60) * 1000000000 ORDER BY t.event_ns, t.trade_key LIMIT 1),
+  (SELECT t.price FROM market_trades t WHERE t.series_id = $1::int AND t.event_ns >= m.value * 1000000000
+    AND t.event_ns < (m.value + 60) * 1000000000 ORDER BY t.event_ns DESC, t.trade_key DESC LIMIT 1)
+FROM INTS($2) m"""
+
+CANDLES_AT: Final = """
+SELECT c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.source, c.final
+FROM INTS($3) m JOIN market_candles c ON c.series_id = $1::int AND c.timeframe_s = $2::int AND c.opened_s = m.value"""
+CANDLE_COLUMNS: Final = (
+    "series_id",
+    "timeframe_s",
+    "opened_s",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "volume_high",
+    "trades",
+    "source",
+    "final",
+    "revision",
+)
+# A revision counts changes of a candle that was final. The greater source wins, a final one is not undone.
+ON_CANDLE_CONFLICT: Final = """
+ON CONFLICT (series_id, timeframe_s, opened_s) DO UPDATE SET open = excluded.open, high = excluded.high, low = excluded.low,
+  close = excluded.close, volume = excluded.volume, volume_high = excluded.volume_high, trades = excluded.trades,
+  source = excluded.source, final = excluded.final, revision = market_candles.revision + market_candles.final"""
+
+_ROLL_UP: Final = f"""
+INSERT INTO market_candles (series_id, timeframe_s, opened_s, open, high, low, close, volume, volume_high, trades,
+  source, final, revision)
+SELECT $1::int, $3::int, g.bucket_s, o.open, g.high, g.low, e.close, g.low_sum % {PART}, g.high_sum + g.low_sum / {PART},
+  g.trades, {Source.ROLLUP.value}, CASE WHEN g.bucket_s + $3::int <= $5::bigint THEN 1 ELSE 0 END, 0
+FROM (
+  SELECT m.value AS bucket_s, min(c.opened_s) AS first_s, max(c.opened_s) AS last_s, max(c.high) AS high, min(c.low) AS low,
+    CAST(sum(c.volume) AS bigint) AS low_sum, CAST(sum(c.volume_high) AS bigint) AS high_sum,
+    CASE WHEN count(c.trades) = count(*) THEN CAST(sum(c.trades) AS bigint) END AS trades
+  FROM INTS($4) m JOIN market_candles c ON c.series_id = $1::int AND c.timeframe_s = $2::int
+    AND c.opened_s >= m.value AND c.opened_s < m.value + $3::int
+  GROUP BY m.value
+) g
+  JOIN market_candles o ON o.series_id = $1::int AND o.timeframe_s = $2::int AND o.opened_s = g.first_s
+  JOIN market_candles e ON e.series_id = $1::int AND e.timeframe_s = $2::int AND e.opened_s = g.last_s
+WHERE true"""  # noqa: S608
+ROLL_UP: Final = (
+    _ROLL_UP
+    + ON_CANDLE_CONFLICT
+    + f"""
+WHERE market_candles.source = {Source.ROLLUP.value} AND (market_candles.open <> excluded.open
+  OR market_candles.high <> excluded.high
+  OR market_candles.low <> excluded.low OR market_candles.close <> excluded.close OR market_candles.volume <> excluded.volume
+  OR market_candles.volume_high <> excluded.volume_high OR market_candles.final <> excluded.final
+  OR COALESCE(market_candles.trades, -1) <> COALESCE(excluded.trades, -1))"""
+)
+
+# $2 timeframe, $3 the greatest source that is closed by the passing of time, $4 the instant.
+CLOSE_CANDLES: Final = """
+UPDATE market_candles SET final = 1 WHERE series_id = $1::int AND timeframe_s = $2::int AND final = 0 AND source <= $3::int
+  AND opened_s + $2::int <= $4::bigint RETURNING opened_s"""
+CLOCK: Final = """
+SELECT opened_s + final * $2::int FROM market_candles WHERE series_id = $1::int AND timeframe_s = $2::int
+ORDER BY opened_s DESC LIMIT 1"""
+
+OVERLAPPING_COVERAGE: Final = """
+SELECT start_ns, end_ns FROM market_coverage WHERE series_id = $1::int AND kind = $2::int AND start_ns <= $4::bigint
+  AND end_ns >= $3::bigint"""
+DROP_COVERAGE: Final = """
+DELETE FROM market_coverage WHERE series_id = $1::int AND kind = $2::int AND start_ns <= $4::bigint AND end_ns >= $3::bigint"""
+ADD_COVERAGE: Final = """
+INSERT INTO market_coverage (series_id, kind, start_ns, end_ns) VALUES ($1::int, $2::int, $3::bigint, $4::bigint)"""
+
+
+def insert(table: str, columns: tuple[str, ...]) -> str:
+    """`INSERT` of one row, for `executemany`."""
+    places = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
+
+
+@lru_cache(maxsize=256)
+def sqlite_sql(text: str) -> str:
+    text = re.sub(r"::(int|bigint|text)\b", "", text)
+    text = re.sub(
+        r"KEYS\((\$\d+)\)",
+        r"(SELECT key AS position, json_extract(value, '$[0]') AS exchange, json_extract(value, '$[1]') AS symbol "
+        r"FROM json_each(\1))",
+        text,
+    )
+    text = re.sub(r"(INTS|WORDS)\((\$\d+)\)", r"(SELECT value FROM json_each(\2))", text)
+    return re.sub(r"\$(\d)", r"?\1", text.replace("FORUPDATE", ""))
+
+
+@lru_cache(maxsize=256)
+def postgres_sql(text: str) -> str:
+    text = re.sub(
+        r"KEYS\((\$\d+)\)",
+        r"(SELECT number - 1 AS position, split_part(value, E'\\x1f', 1) AS exchange, split_part(value, E'\\x1f', 2) AS symbol "
+        r"FROM unnest(\1::text[]) WITH ORDINALITY AS listed (value, number))",
+        text,
+    )
+    text = re.sub(r"INTS\((\$\d+)\)", r"(SELECT unnest(\1::bigint[]) AS value)", text)
+    text = re.sub(r"WORDS\((\$\d+)\)", r"(SELECT unnest(\1::text[]) AS value)", text)
+    return text.replace("FORUPDATE", "FOR UPDATE")

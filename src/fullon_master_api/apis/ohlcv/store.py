@@ -1,0 +1,345 @@
+"""Market trades and candles of every symbol: append, upsert, and batched reads of any timeframe."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from fullon_master_api.apis.ohlcv import reading, writing
+from fullon_master_api.apis.ohlcv import statements as sql
+from fullon_master_api.apis.ohlcv.door import check_candles, check_names, check_trades
+from fullon_master_api.apis.ohlcv.frames import NS, STORED, WIDTH_S, Frame, frame
+from fullon_master_api.apis.ohlcv.reading import Row
+from fullon_master_api.apis.ohlcv.records import Appended, Fill, Interval, Origin, Source, Upserted
+from fullon_master_api.apis.ohlcv.sqlite import SqliteDriver
+from fullon_master_api.apis.ohlcv.steps import Driver
+from fullon_master_api.apis.ohlcv.writing import TRADES_KIND, Decimals
+from fullon_master_api.errors import BadUserInput, TooLarge
+from fullon_master_api.model import Candle, CandleColumns, Fence, MarketTrade, Timeframe
+
+T = TypeVar("T")
+Key = tuple[str, str]
+"""(exchange, symbol)"""
+LIMIT_MAX: Final = 5_000
+ANSWER_ROWS_MAX: Final = 500_000
+BASE_ROWS_MAX: Final = 400_000
+TIME_MAX_S: Final = 8_000_000_000  # the year 2223, past which nanoseconds would leave 64 bits
+
+
+class OhlcvStore:
+    """The three kinds of data of the market's past: trades, candles, and which spans of them are complete.
+
+    Reads take a list of (exchange, symbol) and answer a list of the same length and order in one statement, whatever the
+    number of keys; a series that is unknown answers an empty list, and a read never creates anything. Ranges are half-open,
+    [start_ns, end_ns), by the open time of a candle. With `start_ns` the answer is the oldest `limit` of the range, without
+    it (or with `newest`) the newest; always oldest first.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    # ---- writes ----
+
+    async def append_trades(
+        self,
+        exchange: str,
+        symbol: str,
+        trades: Sequence[MarketTrade],
+        *,
+        price_decimals: int | None = None,
+        quantity_decimals: int | None = None,
+        covered: tuple[int, int] | None = None,
+        fence: Fence | None = None,
+    ) -> Appended:
+        """Store trades, each once however often it comes, and rebuild the candles of their minutes, hours and days.
+
+        Units:  `covered` is the span [start_ns, end_ns) of which the caller knows that these and stored trades are all.
+        Raises: BadUserInput for numbers too large to be kept exactly; StaleEpoch; StoreUnavailable.
+        """
+        check_names(exchange, symbol)
+        decimals = Decimals(price_decimals, quantity_decimals)
+        rows, refused = await self._checked(trades, check_trades)
+        if not rows and covered is None:
+            return Appended(stored=0, repeated=0, refused=refused, trades=[], candles=[])
+        begin = partial(writing.append_trades, exchange, symbol, rows, decimals=decimals, covered=covered, fence=fence)
+        series, new, bars = await self._driver.write(begin)
+        known = {row.key[1:] for row in new}
+        first = {trade.trade_id: trade for trade in reversed(trades) if trade.trade_id in known}
+        return Appended(
+            stored=len(new),
+            repeated=len(rows) - len(new),
+            refused=refused,
+            trades=[first[row.key[1:]] for row in new],
+            candles=reading.bar_candles(sorted(bars), series),
+        )
+
+    async def upsert_candles(
+        self,
+        exchange: str,
+        symbol: str,
+        timeframe: Timeframe,
+        candles: Sequence[Candle],
+        *,
+        source: Source = Source.EXCHANGE,
+        price_decimals: int | None = None,
+        quantity_decimals: int | None = None,
+        fence: Fence | None = None,
+    ) -> Upserted:
+        """Store candles of 1m, 1h or 1d; hours and days above them are rebuilt.
+
+        The last word counts, except that a final candle is not undone by one that is not, nor a greater source by a smaller.
+        Raises: BadUserInput for another timeframe and for numbers too large to be kept exactly; StaleEpoch; StoreUnavailable.
+        """
+        check_names(exchange, symbol)
+        if timeframe not in STORED:
+            raise BadUserInput(
+                f"candles of {timeframe.value} are not stored, they are built from 1m, 1h and 1d: store one of these"
+            )
+        decimals = Decimals(price_decimals, quantity_decimals)
+        rows, refused = await self._checked(candles, partial(check_candles, timeframe=timeframe))
+        if not rows:
+            return Upserted(stored=0, repeated=0, refused=refused, candles=[])
+        width_s = WIDTH_S[timeframe]
+        begin = partial(writing.upsert_candles, exchange, symbol, width_s, rows, source=source, decimals=decimals, fence=fence)
+        series, bars = await self._driver.write(begin)
+        return Upserted(
+            stored=len(bars), repeated=len(rows) - len(bars), refused=refused, candles=reading.bar_candles(bars, series)
+        )
+
+    async def close_candles(self, exchange: str, symbol: str, until_ns: int, *, fence: Fence | None = None) -> list[Candle]:
+        """Make final every candle built from trades whose time ended by `until_ns`; answers the 1m candles it closed.
+
+        A candle closes by itself when a trade of a later minute arrives; this is for a market that went quiet.
+        """
+        begin = partial(writing.close_candles, exchange, symbol, until_ns // NS, fence=fence)
+        found = await self._driver.write(begin)
+        return [] if found is None else reading.bar_candles(found[1], found[0])
+
+    async def cover(
+        self,
+        exchange: str,
+        symbol: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        timeframe: Timeframe | None = None,
+        fence: Fence | None = None,
+    ) -> None:
+        """Note that everything within [start_ns, end_ns) is stored: the candles of a timeframe, or the trades (None)."""
+        check_names(exchange, symbol)
+        if start_ns < end_ns:
+            kind = TRADES_KIND if timeframe is None else WIDTH_S[timeframe]
+            await self._driver.write(partial(writing.cover_span, exchange, symbol, kind, (start_ns, end_ns), fence=fence))
+
+    # ---- reads ----
+
+    async def candles(
+        self,
+        keys: Sequence[Key],
+        timeframe: Timeframe,
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        limit: int = 100,
+        fill: Fill = Fill.NONE,
+        zone: str = "UTC",
+        newest: bool | None = None,
+    ) -> list[list[Candle]]:
+        """Candles of each key, exact, oldest first.
+
+        Raises: BadUserInput for a limit outside 1 to 5,000, an end before the start, an unknown zone.
+        """
+        span = Span(timeframe, start_ns=start_ns, end_ns=end_ns, limit=limit, zone=zone, newest=newest)
+        return await self._read(keys, span, fill, reading.candles)
+
+    async def columns(
+        self,
+        keys: Sequence[Key],
+        timeframe: Timeframe,
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        limit: int = 1000,
+        fill: Fill = Fill.NONE,
+        zone: str = "UTC",
+        newest: bool | None = None,
+    ) -> list[CandleColumns]:
+        """The same candles as columns of floats, for charts."""
+        span = Span(timeframe, start_ns=start_ns, end_ns=end_ns, limit=limit, zone=zone, newest=newest)
+        return await self._read(keys, span, fill, reading.columns)
+
+    async def last_candles(self, keys: Sequence[Key], timeframe: Timeframe) -> list[Candle | None]:
+        """The newest candle of each key, open or final."""
+        return [found[-1] if found else None for found in await self.candles(keys, timeframe, limit=1)]
+
+    async def trades(
+        self,
+        keys: Sequence[Key],
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        limit: int = 100,
+        newest: bool | None = None,
+    ) -> list[list[MarketTrade]]:
+        """Public trades of each key, oldest first; trades of one instant in the order of their ids."""
+        _check_range(start_ns, end_ns, limit)
+        if newest is None:
+            newest = start_ns is None
+        distinct = _distinct(keys, limit)
+        low_ns, high_ns = start_ns or 0, TIME_MAX_S * NS if end_ns is None else end_ns
+        statement = sql.READ_TRADES_NEWEST if newest else sql.READ_TRADES_OLDEST
+        rows = await self._driver.read(statement, distinct, low_ns, high_ns, limit) if distinct else []
+        found = {
+            position: reading.trades(group[-limit:] if newest else group[:limit]) for position, group in reading.by_position(rows)
+        }
+        return _aligned(keys, distinct, found, [])
+
+    async def last_trades(self, keys: Sequence[Key]) -> list[MarketTrade | None]:
+        """The newest trade of each key."""
+        return [found[-1] if found else None for found in await self.trades(keys, limit=1)]
+
+    async def coverage(self, keys: Sequence[Key], timeframe: Timeframe | None = None) -> list[list[Interval]]:
+        """Spans of which everything is stored, oldest first: of the candles of 1m, 1h or 1d, or of the trades (None)."""
+        distinct = _distinct(keys, 1)
+        kind = TRADES_KIND if timeframe is None else WIDTH_S[timeframe]
+        rows = await self._driver.read(sql.READ_COVERAGE, distinct, kind) if distinct else []
+        found = {
+            position: [Interval(start_ns=row[1], end_ns=row[2]) for row in group] for position, group in reading.by_position(rows)
+        }
+        return _aligned(keys, distinct, found, [])
+
+    async def origins(self, key: Key, timeframe: Timeframe, *, start_ns: int, end_ns: int) -> list[Origin]:
+        """Where stored candles came from and how often they were revised; at most 5,000."""
+        rows = await self._driver.read(sql.READ_ORIGINS, *key, WIDTH_S[timeframe], -(-start_ns // NS), -(-end_ns // NS))
+        return [Origin(opened_ns=row[0] * NS, source=Source(row[1]), final=bool(row[2]), revision=row[3]) for row in rows]
+
+    async def series(self) -> list[Key]:
+        """Every (exchange, symbol) that has rows."""
+        return [(exchange, symbol) for exchange, symbol in await self._driver.read(sql.READ_SERIES_NAMES)]
+
+    async def _read(self, keys: Sequence[Key], span: Span, fill: Fill, build: Callable[[Sequence[Row]], T]) -> list[T]:
+        distinct = _distinct(keys, span.limit)
+        if not distinct:
+            return []
+        rows = await self._driver.read(span.statement, distinct, *span.args)
+        before = await self._driver.read(sql.READ_NEIGHBOURS, distinct, *span.edges) if fill is Fill.PREVIOUS_CLOSE else []
+        neighbours = {row[0]: row[1:] for row in before}
+
+        def shape() -> dict[int, T]:
+            found = dict(reading.by_position(rows))
+            return {
+                position: build(span.shaped(found.get(position, []), fill, neighbours.get(position)))
+                for position in found.keys() | neighbours.keys()
+            }
+
+        built = await self._driver.compute(shape) if len(rows) > LIMIT_MAX else shape()
+        return _aligned(keys, distinct, built, build([]))
+
+    async def _checked(self, given: Sequence[T], check: Callable[[Sequence[T]], R]) -> R:
+        """Check many rows beside the event loop, few on it."""
+        return await self._driver.compute(partial(check, given)) if len(given) > LIMIT_MAX else check(given)
+
+
+R = TypeVar("R")
+
+
+class Span:
+    """Which candles a read wants, as the arguments of its statement."""
+
+    def __init__(
+        self, timeframe: Timeframe, *, start_ns: int | None, end_ns: int | None, limit: int, zone: str, newest: bool | None
+    ) -> None:
+        _check_range(start_ns, end_ns, limit)
+        self.limit = limit
+        self.frame: Frame = frame(timeframe, zone)
+        self.newest = start_ns is None if newest is None else newest
+        self._ranged = start_ns is not None
+        self._bounded = end_ns is not None
+        self._low_s = 0 if start_ns is None else self.frame.ceil(-(-start_ns // NS))
+        self._high_s = TIME_MAX_S if end_ns is None else self.frame.ceil(-(-end_ns // NS))
+        self._base_s = WIDTH_S[self.frame.base]
+        wanted = limit * self.frame.ratio
+        if wanted > BASE_ROWS_MAX:
+            raise TooLarge(
+                f"limit was {limit}: at {timeframe.value} in {zone} at most {BASE_ROWS_MAX // self.frame.ratio} candles"
+            )
+        self.args: tuple[int, ...] = (self._base_s, self._low_s, self._high_s, wanted)
+        if self.frame.stored:
+            self.statement = sql.READ_NEWEST if self.newest else sql.READ_OLDEST
+        elif self.frame.fixed:
+            self.statement = sql.READ_AGGREGATED_NEWEST if self.newest else sql.READ_AGGREGATED_OLDEST
+            self.args = (*self.args, self.frame.origin_s, self.frame.width_s)
+        else:
+            self.statement = sql.READ_CLOCKED_NEWEST if self.newest else sql.READ_CLOCKED_OLDEST
+
+    @property
+    def edges(self) -> tuple[int, int, int]:
+        """What to look up beside the range: (stored timeframe, its start, its end)."""
+        return self._base_s, self._low_s, self._high_s
+
+    def shaped(self, rows: list[Row], fill: Fill, neighbours: Row | None) -> list[Row]:
+        """The rows of one key as the candles that were asked for."""
+        if not self.frame.fixed:
+            rows = reading.aggregate(rows, self.frame)
+        rows = rows[-self.limit :] if self.newest else rows[: self.limit]
+        if fill is Fill.PREVIOUS_CLOSE and neighbours is not None:
+            scale, close, follows = neighbours
+            gaps = reading.Gaps(
+                self.frame,
+                self.limit,
+                start_s=self._low_s if self._ranged else None,
+                before=None if close is None else (scale, close),
+                end_s=self._high_s if self._bounded and follows is not None else None,
+            )
+            rows = gaps.filled_newest(rows) if self.newest else gaps.filled_oldest(rows)
+        return rows
+
+
+def _check_range(start_ns: int | None, end_ns: int | None, limit: int) -> None:
+    if not 1 <= limit <= LIMIT_MAX:
+        raise BadUserInput(f"limit was {limit}, must be 1 to {LIMIT_MAX}", path=["limit"])
+    for name, instant in (("start", start_ns), ("end", end_ns)):
+        if instant is not None and not 0 <= instant <= TIME_MAX_S * NS:
+            raise BadUserInput(f"{name} was {instant}, must be nanoseconds from 1970 to 2223", path=[name])
+    if start_ns is not None and end_ns is not None and end_ns < start_ns:
+        raise BadUserInput("the end of the range lies before its start", path=["end"])
+
+
+def _distinct(keys: Sequence[Key], limit: int) -> list[Key]:
+    distinct = list(dict.fromkeys(keys))
+    if len(distinct) * limit > ANSWER_ROWS_MAX:
+        raise TooLarge(f"{len(distinct)} symbols with a limit of {limit} are more than {ANSWER_ROWS_MAX} rows")
+    return distinct
+
+
+def _aligned(keys: Sequence[Key], distinct: Sequence[Key], found: dict[int, T], nothing: T) -> list[T]:
+    position = {key: number for number, key in enumerate(distinct)}
+    return [found.get(position[key], nothing) for key in keys]
+
+
+@asynccontextmanager
+async def open_ohlcv(
+    url: str, *, pool_size: int = 10, timeout_s: float = 10.0, migrate: bool = True
+) -> AsyncGenerator[OhlcvStore, None]:
+    """The store behind an SQLAlchemy URL: `sqlite+aiosqlite:///file` or `postgresql+asyncpg://…`.
+
+    With `migrate` the tables are made or brought to this version first. Raises: StoreUnavailable when the store cannot be
+    reached, or its tables are of another version.
+    """
+    driver = await _open_driver(url, pool_size=pool_size, timeout_s=timeout_s, migrate=migrate)
+    try:
+        yield OhlcvStore(driver)
+    finally:
+        await driver.aclose()
+
+
+async def _open_driver(url: str, *, pool_size: int, timeout_s: float, migrate: bool) -> Driver:
+    file = re.fullmatch(r"sqlite(?:\+\w+)?:///(.+)", url)
+    if file:
+        return await asyncio.to_thread(partial(SqliteDriver, Path(file[1]), timeout_s=timeout_s, migrate=migrate))
+    raise BadUserInput("OHLCV_DATABASE_URL must be sqlite+aiosqlite:///file or postgresql+asyncpg://…")

@@ -1,0 +1,278 @@
+"""The store's transactions: trades appended, candles built from them, candles upserted, rollups kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from fullon_master_api.apis.ohlcv import statements as sql
+from fullon_master_api.apis.ohlcv.door import CandleRow, TradeRow
+from fullon_master_api.apis.ohlcv.frames import DAY, HOUR, MINUTE, NS
+from fullon_master_api.apis.ohlcv.numbers import PART, scaled
+from fullon_master_api.apis.ohlcv.records import Series, Source
+from fullon_master_api.apis.ohlcv.scaling import open_series
+from fullon_master_api.apis.ohlcv.steps import InsertMany, KeepPartitions, Rows, Run, Transaction
+from fullon_master_api.errors import StaleEpoch
+from fullon_master_api.model import Fence
+
+TRADES_KIND = 0
+"""Coverage of trades; that of candles has their timeframe in seconds as its kind."""
+
+
+class Bar(NamedTuple):
+    """A candle in the series' own integers."""
+
+    opened_s: int
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+    trades: int | None
+    source: int
+    final: int
+
+
+class Decimals(NamedTuple):
+    """What the caller knows of the market's steps; None where it does not."""
+
+    price: int | None = None
+    quantity: int | None = None
+
+
+def append_trades(
+    exchange: str,
+    symbol: str,
+    rows: Sequence[TradeRow],
+    *,
+    decimals: Decimals,
+    covered: tuple[int, int] | None,
+    fence: Fence | None,
+) -> Transaction[tuple[Series, list[TradeRow], list[Bar]]]:
+    """Store the trades that are new, and what they change: their minutes, hours and days. Answers the new trades in order."""
+    yield from take_fence(fence)
+    series = yield from open_series(
+        exchange,
+        symbol,
+        prices=[row.price for row in rows],
+        quantities=[row.quantity for row in rows],
+        price_decimals=decimals.price,
+        quantity_decimals=decimals.quantity,
+    )
+    known = {key for (key,) in (yield Run(sql.KNOWN_TRADES, (series.series_id, [row.key for row in rows])))}
+    fresh = {row.key: row for row in reversed(rows) if row.key not in known}  # of a doubled id the first one counts
+    new = sorted(fresh.values())
+    bars: list[Bar] = []
+    if new:
+        numbers = [(scaled(row.price, series.price_exponent), scaled(row.quantity, series.quantity_exponent)) for row in new]
+        stored = [
+            (series.series_id, row.event_ns, row.key, price, quantity % PART, quantity // PART, row.side, row.order_type)
+            for row, (price, quantity) in zip(new, numbers, strict=True)
+        ]
+        yield KeepPartitions(new[0].event_ns, new[-1].event_ns)
+        yield InsertMany("market_trades", sql.TRADE_COLUMNS, stored)
+        bars = yield from _build_minutes(series, new, numbers)
+    if covered is not None:
+        yield from cover(series, TRADES_KIND, [covered])
+    return series, new, bars
+
+
+def _build_minutes(series: Series, new: list[TradeRow], numbers: list[tuple[int, int]]) -> Transaction[list[Bar]]:
+    """Fold new trades, sorted, into the candles of their minutes; candles of a greater source stay as they are."""
+    newest_s = (yield Run(sql.NEWEST_TRADE, (series.series_id,)))[0][0] // NS
+    clock_s = newest_s - newest_s % MINUTE
+    folded = _fold(new, numbers)
+    before = yield from _candles_at(series, MINUTE, list(folded))
+    merged = [opened_s for opened_s in folded if opened_s in before and before[opened_s].source == Source.TRADES]
+    ends: dict[int, tuple[int, int]] = {}
+    if merged:
+        found = yield Run(sql.TRADES_OF_MINUTES, (series.series_id, merged))
+        ends = {opened_s: (first, last) for opened_s, first, last in found}
+    bars: list[Bar] = []
+    for opened_s, bar in folded.items():
+        old = before.get(opened_s)
+        final = int(opened_s < clock_s)
+        if old is None:
+            bars.append(bar._replace(final=final))
+        elif old.source == Source.TRADES and opened_s >= series.trades_kept_s:
+            first, last = ends[opened_s]
+            bars.append(
+                Bar(
+                    opened_s,
+                    first,
+                    max(bar.high, old.high),
+                    min(bar.low, old.low),
+                    last,
+                    bar.volume + old.volume,
+                    (bar.trades or 0) + (old.trades or 0),
+                    Source.TRADES,
+                    max(final, old.final),
+                )
+            )
+    yield from _put_bars(series, MINUTE, bars)
+    closed = yield from _close(series, MINUTE, Source.TRADES, clock_s)
+    yield from _roll_up(series, MINUTE, [bar.opened_s for bar in bars])
+    return bars + (yield from _bars_at(series, closed.difference(bar.opened_s for bar in bars)))
+
+
+def _fold(new: list[TradeRow], numbers: list[tuple[int, int]]) -> dict[int, Bar]:
+    folded: dict[int, Bar] = {}
+    opened_s, end_ns = -1, -1
+    first = high = low = last = volume = count = 0
+    for row, (price, quantity) in zip(new, numbers, strict=True):
+        if row.event_ns >= end_ns:
+            if count:
+                folded[opened_s] = Bar(opened_s, first, high, low, last, volume, count, Source.TRADES, 0)
+            opened_s = row.event_ns // NS // MINUTE * MINUTE
+            end_ns = (opened_s + MINUTE) * NS
+            first, high, low, volume, count = price, price, price, 0, 0
+        if price > high:
+            high = price
+        elif price < low:
+            low = price
+        last = price
+        volume += quantity
+        count += 1
+    folded[opened_s] = Bar(opened_s, first, high, low, last, volume, count, Source.TRADES, 0)
+    return folded
+
+
+def upsert_candles(
+    exchange: str,
+    symbol: str,
+    width_s: int,
+    rows: Sequence[CandleRow],
+    *,
+    source: Source,
+    decimals: Decimals,
+    fence: Fence | None,
+) -> Transaction[tuple[Series, list[Bar]]]:
+    """Store candles of one timeframe; answers those that are new or changed, oldest first.
+
+    A candle of a greater source stays, a final one is not undone by one that is not; all else is overwritten by the last.
+    """
+    yield from take_fence(fence)
+    series = yield from open_series(
+        exchange,
+        symbol,
+        prices=[text for row in rows for text in (row.open, row.high, row.low, row.close)],
+        quantities=[row.volume for row in rows],
+        price_decimals=decimals.price,
+        quantity_decimals=decimals.quantity,
+    )
+    before = yield from _candles_at(series, width_s, [row.opened_s for row in rows])
+    changed = [bar for bar in (_bar(series, row, source) for row in rows) if _replaces(bar, before.get(bar.opened_s))]
+    yield from _put_bars(series, width_s, changed)
+    yield from _roll_up(series, width_s, [bar.opened_s for bar in changed])
+    yield from cover(series, width_s, _runs(width_s, (row.opened_s for row in rows if row.final)))
+    return series, changed
+
+
+def _bar(series: Series, row: CandleRow, source: Source) -> Bar:
+    exponent = series.price_exponent
+    return Bar(
+        row.opened_s,
+        scaled(row.open, exponent),
+        scaled(row.high, exponent),
+        scaled(row.low, exponent),
+        scaled(row.close, exponent),
+        scaled(row.volume, series.quantity_exponent),
+        row.trades,
+        source,
+        int(row.final),
+    )
+
+
+def _replaces(bar: Bar, old: Bar | None) -> bool:
+    if old is None or bar.source > old.source:
+        return True
+    return bar.source == old.source and bar.final >= old.final and bar != old
+
+
+def _runs(width_s: int, opened: Iterable[int]) -> list[tuple[int, int]]:
+    """Spans in nanoseconds of candles that follow one another."""
+    runs: list[tuple[int, int]] = []
+    for opened_s in opened:
+        start_ns, end_ns = opened_s * NS, (opened_s + width_s) * NS
+        if runs and runs[-1][1] == start_ns:
+            runs[-1] = (runs[-1][0], end_ns)
+        else:
+            runs.append((start_ns, end_ns))
+    return runs
+
+
+def close_candles(
+    exchange: str, symbol: str, until_s: int, *, fence: Fence | None
+) -> Transaction[tuple[Series, list[Bar]] | None]:
+    """Make final what was built from trades and ended by this instant; None for an unknown series."""
+    yield from take_fence(fence)
+    found = yield Run(sql.GET_SERIES, (exchange, symbol))
+    if not found:
+        return None
+    series = Series(**dict(zip(Series.__struct_fields__, found[0], strict=True)))
+    closed = yield from _close(series, MINUTE, Source.TRADES, until_s)
+    for width_s in (HOUR, DAY):
+        yield from _close(series, width_s, Source.ROLLUP, until_s)
+    return series, (yield from _bars_at(series, closed))
+
+
+def cover_span(exchange: str, symbol: str, kind: int, span: tuple[int, int], *, fence: Fence | None) -> Transaction[None]:
+    """Note that all there is within the span is stored."""
+    yield from take_fence(fence)
+    series = yield from open_series(exchange, symbol, prices=(), quantities=(), price_decimals=None, quantity_decimals=None)
+    yield from cover(series, kind, [span])
+
+
+def take_fence(fence: Fence | None) -> Transaction[None]:
+    """Raises: StaleEpoch, and so nothing of the transaction happens, when an owner with a higher epoch has written."""
+    if fence is not None and not (yield Run(sql.TAKE_FENCE, (fence.service, fence.epoch))):
+        raise StaleEpoch(f"the lease of {fence.service} has passed on from epoch {fence.epoch}")
+
+
+def cover(series: Series, kind: int, spans: Sequence[tuple[int, int]]) -> Transaction[None]:
+    """Add spans to what is covered; spans that touch become one."""
+    for start_ns, end_ns in spans:
+        args = (series.series_id, kind, start_ns, end_ns)
+        touching: Rows = yield Run(sql.OVERLAPPING_COVERAGE, args)
+        if touching:
+            yield Run(sql.DROP_COVERAGE, args)
+        first_ns = min([start_ns, *(row[0] for row in touching)])
+        last_ns = max([end_ns, *(row[1] for row in touching)])
+        yield Run(sql.ADD_COVERAGE, (series.series_id, kind, first_ns, last_ns))
+
+
+def _candles_at(series: Series, width_s: int, opened: list[int]) -> Transaction[dict[int, Bar]]:
+    rows = yield Run(sql.CANDLES_AT, (series.series_id, width_s, opened))
+    return {row[0]: Bar._make((*row[:5], row[5] + row[6] * PART, *row[7:])) for row in rows}
+
+
+def _bars_at(series: Series, opened: set[int]) -> Transaction[list[Bar]]:
+    found = (yield from _candles_at(series, MINUTE, sorted(opened))) if opened else {}
+    return [found[opened_s] for opened_s in sorted(found)]
+
+
+def _put_bars(series: Series, width_s: int, bars: Sequence[Bar]) -> Transaction[None]:
+    rows = [
+        (series.series_id, width_s, *bar[:5], bar.volume % PART, bar.volume // PART, bar.trades, int(bar.source), bar.final, 0)
+        for bar in bars
+    ]
+    if rows:
+        yield InsertMany("market_candles", sql.CANDLE_COLUMNS, rows, sql.ON_CANDLE_CONFLICT)
+
+
+def _close(series: Series, width_s: int, source: Source, until_s: int) -> Transaction[set[int]]:
+    rows = yield Run(sql.CLOSE_CANDLES, (series.series_id, width_s, int(source), until_s))
+    return {opened_s for (opened_s,) in rows}
+
+
+def _roll_up(series: Series, width_s: int, opened: Sequence[int]) -> Transaction[None]:
+    """Rebuild the hours, then the days, in which candles changed, and close those whose time is over."""
+    for base_s, wide_s in ((MINUTE, HOUR), (HOUR, DAY)):
+        touched = sorted(
+            {opened_s - opened_s % wide_s for opened_s in opened if opened_s - opened_s % wide_s >= series.candles_kept_s}
+        )
+        if base_s < width_s or not touched:
+            continue
+        clock_s = (yield Run(sql.CLOCK, (series.series_id, base_s)))[0][0]
+        yield Run(sql.ROLL_UP, (series.series_id, base_s, wide_s, touched, clock_s))
+        yield from _close(series, wide_s, Source.ROLLUP, clock_s)
