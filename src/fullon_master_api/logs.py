@@ -6,7 +6,7 @@ import logging
 import logging.handlers
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,10 +26,20 @@ def get_logger(name: str) -> Logger:
 
 def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Blank every value whose name says that it is a secret, so that a careless call cannot leak one."""
-    for key in event:
-        if SECRET_WORDS.search(key) and event[key] is not None:
-            event[key] = "***"
+    for key, value in event.items():
+        event[key] = _blanked(key, value)
     return event
+
+
+def _blanked(key: object, value: Any) -> Any:
+    """The value, or `***` where its key says secret; so for every key inside mappings and lists too."""
+    if value is not None and SECRET_WORDS.search(str(key)):
+        return "***"
+    if isinstance(value, Mapping):
+        return {inner: _blanked(inner, item) for inner, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_blanked("", item) for item in value]
+    return value
 
 
 def configure_logs(

@@ -69,8 +69,8 @@ class Settings(BaseSettings):
     log_retention: str = "7 days"
 
     # The SQL stores. Without a URL and without DB_NAME both are SQLite files in DATA_DIR.
-    database_url: str | None = None
-    ohlcv_database_url: str | None = None
+    database_url: SecretStr | None = None
+    ohlcv_database_url: SecretStr | None = None
     db_host: str = "localhost"
     db_port: int = Field(5432, ge=1, le=65535)
     db_user: str = "postgres"
@@ -91,7 +91,9 @@ class Settings(BaseSettings):
     redis_user: str | None = Field(None, validation_alias=AliasChoices("REDIS_USER", "CACHE_USER"))
     redis_password: SecretStr | None = Field(None, validation_alias=AliasChoices("REDIS_PASSWORD", "CACHE_PASSWORD"))
     redis_max_connections: int = Field(50, ge=1, le=1000)
-    redis_socket_timeout: float = Field(5.0, gt=0, validation_alias=AliasChoices("REDIS_SOCKET_TIMEOUT", "REDIS_TIMEOUT"))
+    redis_socket_timeout: float = Field(
+        5.0, gt=0, validation_alias=AliasChoices("REDIS_SOCKET_TIMEOUT", "REDIS_TIMEOUT", "CACHE_TIMEOUT")
+    )
     redis_socket_connect_timeout: float = Field(5.0, gt=0)
     cache_key_prefix: str = ""
 
@@ -139,6 +141,7 @@ class Settings(BaseSettings):
     document_depth_max: int = Field(15, ge=2)
     document_cost_max: int = Field(1_000_000, ge=100)
     operation_timeout_s: float = Field(30.0, gt=0)
+    batch_operations_max: int = Field(0, ge=0, le=50)
     socket_init_timeout_s: float = Field(5.0, gt=0)
     socket_message_bytes_max: int = Field(1_000_000, ge=1_000)
     socket_subscriptions_max: int = Field(200, ge=1)
@@ -191,9 +194,9 @@ class Settings(BaseSettings):
         """SQLAlchemy URL of candles and market trades."""
         return self._sql_url(self.ohlcv_database_url, self.db_ohlcv_name, "ohlcv.db")
 
-    def _sql_url(self, url: str | None, name: str | None, file: str) -> str:
+    def _sql_url(self, url: SecretStr | None, name: str | None, file: str) -> str:
         if url:
-            return re.sub(r"^(postgres|postgresql)(\+\w+)?://", "postgresql+asyncpg://", url)
+            return re.sub(r"^(postgres|postgresql)(\+\w+)?://", "postgresql+asyncpg://", url.get_secret_value())
         if name:
             password = f":{quote(self.db_password.get_secret_value(), safe='')}" if self.db_password else ""
             return f"postgresql+asyncpg://{quote(self.db_user, safe='')}{password}@{self.db_host}:{self.db_port}/{quote(name, safe='')}"
