@@ -1,0 +1,157 @@
+"""Kraken's WebSocket v2 over ccxt: subscriptions shared by their readers, refused ones named, all of them ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import ccxt
+import ccxt.pro
+
+from fullon_master_api.errors import ExchangeRefused, ExchangeUnavailable
+from fullon_master_api.exchanges.ccxt_errors import exchange_errors, translated
+from fullon_master_api.exchanges.ccxt_wire import ExactExchange, Feed
+
+PRIVATE: Final = ("executions", "balances")
+
+Topic = tuple[str, str]
+"""(channel, symbol); a private channel has the symbol ""."""
+
+
+class KrakenWire(ExactExchange, ccxt.pro.kraken):  # type: ignore[misc]
+    """ccxt's Kraken, whose channels are read here and not by ccxt's handlers.
+
+    ccxt keeps the newest state and wakes whoever waits, so that of two quick messages one is lost; it judges a batch by its
+    first row; and it leaves the waiter of a refused subscription hanging. Its connections, keep-alive, tokens, signatures
+    and REST calls are used as they are.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self.feeds: dict[Topic, set[Feed]] = {}
+        self.refused: dict[int, asyncio.Future[None]] = {}
+        self.waiting: dict[int, set[str]] = {}
+        self.changing = asyncio.Lock()  # Subscribing and unsubscribing are serialised: the last to leave may meet a new one.
+
+    def handle_message(self, client: Any, message: dict[str, Any]) -> None:
+        channel = message.get("channel")
+        if channel is not None:
+            self._deliver(channel, message)
+        elif message.get("method") in ("subscribe", "unsubscribe"):
+            self._acknowledged(message)
+        else:
+            super().handle_message(client, message)
+
+    def _deliver(self, channel: str, message: dict[str, Any]) -> None:
+        rows = message.get("data")
+        if channel in PRIVATE:
+            for feed in self.feeds.get((channel, ""), ()):
+                feed.put(message)
+        elif channel == "status" and rows and rows[0].get("system") not in ("online", "post_only"):
+            self._fail_all(ExchangeUnavailable(f"kraken: the exchange says that it is in {rows[0].get('system')}"))
+        elif isinstance(rows, list):
+            by_symbol: dict[str, list[dict[str, Any]]] = {}
+            for row in rows:
+                by_symbol.setdefault(row.get("symbol", ""), []).append(row)
+            for symbol, own in by_symbol.items():
+                for feed in self.feeds.get((channel, symbol), ()):
+                    feed.put(message if len(by_symbol) == 1 else message | {"data": own})
+
+    def _acknowledged(self, message: dict[str, Any]) -> None:
+        request_id = message.get("req_id")
+        answered = self.refused.get(request_id) if isinstance(request_id, int) else None
+        if request_id is None or answered is None or answered.done():
+            return
+        error = str(message.get("error", ""))
+        if message.get("success") or error.startswith("Already subscribed"):
+            waiting = self.waiting[request_id]
+            waiting.discard((message.get("result") or message).get("symbol") or "")
+            if not waiting:
+                answered.set_result(None)
+        else:
+            answered.set_exception(translated(ccxt.ExchangeError(error), "kraken"))
+
+    def connection_failed(self, client: Any, error: Exception) -> None:
+        private = client.url == self.urls["api"]["ws"]["privateV2"]
+        if client.url in (self.urls["api"]["ws"]["publicV2"], self.urls["api"]["ws"]["privateV2"]):
+            ours = translated(error, "kraken")
+            for (channel, _), feeds in self.feeds.items():
+                if (channel in PRIVATE) == private:
+                    for feed in feeds:
+                        feed.fail(ours)
+            for answered in self.refused.values():
+                if not answered.done():
+                    answered.set_exception(ours)
+
+    def _fail_all(self, error: ExchangeUnavailable) -> None:
+        for feeds in self.feeds.values():
+            for feed in feeds:
+                feed.fail(error)
+
+    @asynccontextmanager
+    async def subscribed(
+        self, channel: str, symbols: Sequence[str], params: dict[str, Any], *, timeout_s: float
+    ) -> AsyncGenerator[tuple[Feed, Any]]:
+        """A feed of a channel for these symbols, and its socket; the last reader to leave unsubscribes.
+
+        Raises: ExchangeRefused for a symbol the exchange does not have; ExchangeUnavailable when it does not answer in time.
+        """
+        topics: list[Topic] = [(channel, symbol) for symbol in symbols]
+        feed = Feed()
+        url = self.urls["api"]["ws"]["privateV2" if channel in PRIVATE else "publicV2"]
+        try:
+            with exchange_errors("kraken"):
+                async with asyncio.timeout(timeout_s), self.changing:
+                    fresh = [symbol for channel_, symbol in topics if not self.feeds.get((channel_, symbol))]
+                    for topic in topics:
+                        self.feeds.setdefault(topic, set()).add(feed)
+                    if fresh:
+                        await self._ask("subscribe", url, channel, fresh, params)
+            yield feed, self.client(url)
+        finally:
+            # The connection may be gone, and then nothing is left to unsubscribe.
+            with suppress(ccxt.BaseError, ConnectionError, TimeoutError, ExchangeRefused, ExchangeUnavailable):
+                async with asyncio.timeout(timeout_s), self.changing:
+                    left = self._left(feed, topics)
+                    if left and url in self.clients:
+                        await self._ask("unsubscribe", url, channel, left, params)
+
+    def _left(self, feed: Feed, topics: Sequence[Topic]) -> list[str]:
+        """Take a feed out of its topics; answers the symbols that nobody reads any more."""
+        left = []
+        for topic in topics:
+            readers = self.feeds.get(topic, set())
+            if feed in readers:
+                readers.discard(feed)
+                if not readers:
+                    del self.feeds[topic]
+                    left.append(topic[1])
+        return left
+
+    async def _ask(self, method: str, url: str, channel: str, symbols: Sequence[str], params: dict[str, Any]) -> None:
+        """Send a request of subscription and wait until it was answered for every symbol."""
+        request_id = int(self.request_id())
+        wanted = dict(params, channel=channel)
+        if channel in PRIVATE:
+            wanted["token"] = await self.authenticate()
+        else:
+            wanted["symbol"] = list(symbols)
+        if method == "unsubscribe":
+            wanted.pop("snapshot", None)
+        answered = self.refused[request_id] = asyncio.get_running_loop().create_future()
+        self.waiting[request_id] = set(symbols)
+        try:
+            self.open()
+            client = self.client(url)
+            connected = client.connect(self.session, self.ws_dial_delay(url))
+            # ccxt never rejects `connected`: a failed dial is told to `connection_failed`, which ends `answered`.
+            await asyncio.wait((connected, answered), return_when=asyncio.FIRST_COMPLETED)
+            if not answered.done():
+                await client.send({"method": method, "params": wanted, "req_id": request_id})
+            await answered
+        finally:
+            del self.refused[request_id], self.waiting[request_id]
+            if answered.done() and not answered.cancelled():
+                answered.exception()  # Seen here or not at all: the connection may have failed while it was sent.

@@ -1,0 +1,28 @@
+"""What a price source tells the paper exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from fullon_master_api.exchanges.paper.book import Book
+from fullon_master_api.exchanges.paper.tape import TapeTrade
+from fullon_master_api.model import Record
+
+
+class MarketEvent(Record, frozen=True, kw_only=True):
+    """At `at_ns` a market saw these trades, and its book became this one; None: the book did not change."""
+
+    at_ns: int
+    symbol: str
+    trades: Sequence[TapeTrade] = ()
+    book: Book | None = None
+
+
+class Source(Protocol):
+    """Where prices come from: a past that is there at once, and a future that comes at `speed` (None: at full speed)."""
+
+    @property
+    def speed(self) -> float | None: ...
+
+    def paths(self) -> tuple[list[MarketEvent], Iterator[MarketEvent]]: ...

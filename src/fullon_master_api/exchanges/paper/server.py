@@ -1,0 +1,172 @@
+"""The paper exchange as a server: its routes, its clock, its life."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Final
+
+from aiohttp import WSMsgType, web
+
+from fullon_master_api.errors import Unavailable
+from fullon_master_api.exchanges.paper.commands import Desk
+from fullon_master_api.exchanges.paper.events import MarketEvent, Source
+from fullon_master_api.exchanges.paper.faults import Faults
+from fullon_master_api.exchanges.paper.generator import GeneratedSource
+from fullon_master_api.exchanges.paper.markets import MARKETS
+from fullon_master_api.exchanges.paper.messages import status_text
+from fullon_master_api.exchanges.paper.public_rest import PublicRest, RestRefusal, envelope, refusal
+from fullon_master_api.exchanges.paper.sockets import Hub, Session
+from fullon_master_api.exchanges.paper.tape import SECOND_NS, Tape
+from fullon_master_api.logs import get_logger
+from fullon_master_api.model import Record
+
+OUTBOX_HIGH: Final = 2_000  # a source at full speed rests while a socket has this many messages to send
+EVENTS_PER_TURN: Final = 50
+
+log = get_logger(__name__)
+
+
+class PaperOptions(Record, frozen=True, kw_only=True):
+    """Where to listen (port 0: any free one) and where prices come from; several sources feed several markets."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    source: Source | tuple[Source, ...] = GeneratedSource()
+
+
+class PaperExchange:
+    """A running paper exchange. `url` is the base of its REST and, with `ws` for `http`, of its sockets."""
+
+    def __init__(self, options: PaperOptions) -> None:
+        self.options = options
+        self.sources = options.source if isinstance(options.source, tuple) else (options.source,)
+        self.tapes = {market.symbol: Tape(market) for market in MARKETS}
+        self.hub = Hub()
+        self.faults = Faults(drop=self._drop_sockets, announce=self._announce)
+        self.url = ""
+        self._connections = count(1)
+        self._rest = PublicRest(self.tapes)
+        self._desk = Desk(self.hub, self.tapes)
+        for tape in self.tapes.values():
+            tape.on_trades, tape.on_book = self.hub.on_trades, self.hub.on_book
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/0/public/{name}", self._public)
+        for path in ("/v2", "/ws/v2"):
+            app.router.add_get(path, self._public_socket)
+        return app
+
+    async def play(self, future: Iterator[MarketEvent], speed: float | None) -> None:
+        """Let a source's events happen at their time, or as fast as the sockets take them."""
+        started_s, first_ns = time.monotonic(), None
+        for number, event in enumerate(future):
+            if speed is not None:
+                first_ns = event.at_ns if first_ns is None else first_ns
+                ahead_s = (event.at_ns - first_ns) / SECOND_NS / speed - (time.monotonic() - started_s)
+                if ahead_s > 0:
+                    await asyncio.sleep(ahead_s)
+            if number % EVENTS_PER_TURN == 0:
+                await asyncio.sleep(0)
+                while speed is None and self.hub.pressure() > OUTBOX_HIGH:
+                    self.hub.eased.clear()
+                    await self.hub.eased.wait()
+            self.happen(event)
+
+    def happen(self, event: MarketEvent) -> None:
+        """One event of a source: the market's history first, then whoever watches it."""
+        tape = self.tapes[event.symbol]
+        if event.trades:
+            tape.add_trades(event.trades)
+        if event.book is not None:
+            tape.set_book(event.book, event.at_ns)
+
+    async def _public(self, request: web.Request) -> web.Response:
+        if self.faults.rest_delay_s:
+            await asyncio.sleep(self.faults.rest_delay_s)
+        try:
+            name = request.match_info["name"]
+            body = envelope(self._rest.answer(name, request.query, maintenance=self.faults.maintenance))
+        except RestRefusal as error:
+            body = refusal(str(error))
+        return web.Response(body=body, content_type="application/json")
+
+    async def _public_socket(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, private=False)
+
+    async def _serve(self, request: web.Request, *, private: bool) -> web.StreamResponse:
+        if self.faults.refuse:
+            raise web.HTTPServiceUnavailable
+        socket = web.WebSocketResponse(compress=False)
+        await socket.prepare(request)
+        session = Session(socket, request, self.faults, self.hub.eased, private=private)
+        self.hub.sessions.add(session)
+        session.send(status_text("maintenance" if self.faults.maintenance else "online", next(self._connections)))
+        tasks = [asyncio.create_task(session.write()), asyncio.create_task(session.beat())]
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    self._desk.answer(session, message.data, maintenance=self.faults.maintenance)
+        finally:
+            self.hub.forget(session)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return socket
+
+    def _drop_sockets(self) -> int:
+        sessions = list(self.hub.sessions)
+        for session in sessions:
+            session.cut()
+        return len(sessions)
+
+    def _announce(self, maintenance: bool) -> None:
+        for session in self.hub.sessions:
+            session.send(status_text("maintenance" if maintenance else "online", 0))
+
+
+@asynccontextmanager
+async def open_paper(options: PaperOptions | None = None) -> AsyncGenerator[PaperExchange]:
+    """A paper exchange that listens until the block ends; its past is there when the block begins.
+
+    Raises: Unavailable when the port is taken; BadUserInput when a recording cannot be read.
+    """
+    paper = PaperExchange(options or PaperOptions())
+    futures = []
+    for source in paper.sources:
+        past, future = source.paths()
+        for event in past:
+            paper.happen(event)
+        futures.append(future)
+    runner = web.AppRunner(paper.application(), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, paper.options.host, paper.options.port).start()
+        except OSError as error:
+            raise Unavailable(f"cannot listen on {paper.options.host}:{paper.options.port}: {error.strerror}") from error
+        host, port = runner.addresses[0][:2]
+        paper.url = f"http://{host}:{port}"
+        log.info("paper.opened", url=paper.url)
+        players = [
+            asyncio.create_task(paper.play(future, source.speed), name="paper.play")
+            for source, future in zip(paper.sources, futures, strict=True)
+        ]
+        try:
+            yield paper
+        finally:
+            for player in players:
+                player.cancel()
+            for outcome in await asyncio.gather(*players, return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    raise outcome
+    finally:
+        paper.faults.drop_sockets()
+        with contextlib.suppress(TimeoutError):
+            await runner.cleanup()
+        log.info("paper.closed", url=paper.url)

@@ -1,0 +1,88 @@
+"""The public wire of the paper exchange, read by an unmodified `ccxt.pro.kraken`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import ccxt.pro
+import pytest
+
+from fullon_master_api.exchanges.opening import kraken_urls
+from fullon_master_api.exchanges.paper import GeneratedSource, PaperExchange, PaperOptions, open_paper
+
+QUICK = GeneratedSource(seed=7, history_hours=0.5, updates_per_s=60.0)
+
+
+@asynccontextmanager
+async def stock_kraken(paper: PaperExchange, **config: Any) -> AsyncIterator[Any]:
+    """ccxt as it comes, told only where to connect."""
+    exchange = ccxt.pro.kraken({"enableRateLimit": False, "urls": {"api": kraken_urls(paper.url)}, **config})
+    try:
+        yield exchange
+    finally:
+        await exchange.close()
+
+
+@pytest.fixture
+async def paper() -> AsyncIterator[PaperExchange]:
+    async with open_paper(PaperOptions(source=QUICK)) as opened:
+        yield opened
+
+
+async def test_stock_ccxt_loads_the_markets_with_their_steps_minimums_and_fees(paper: PaperExchange) -> None:
+    async with stock_kraken(paper, number=str) as exchange:
+        markets = await exchange.load_markets()
+
+        assert {"BTC/USD", "ETH/USD", "SOL/USD", "BTC/USDT", "ETH/USDT"} <= set(markets)
+        bitcoin = markets["BTC/USD"]
+        assert (bitcoin["id"], bitcoin["info"]["wsname"], bitcoin["info"]["base"]) == ("XXBTZUSD", "XBT/USD", "XXBT")
+        assert Decimal(bitcoin["precision"]["price"]) == Decimal("0.1")
+        assert Decimal(bitcoin["precision"]["amount"]) == Decimal("1E-8")
+        assert bitcoin["limits"]["amount"]["min"] == "0.00005"
+        assert (Decimal(bitcoin["taker"]), Decimal(bitcoin["maker"])) == (Decimal("0.004"), Decimal("0.0025"))
+
+
+async def test_stock_ccxt_reads_ticker_candles_trades_and_book_over_rest(paper: PaperExchange) -> None:
+    async with stock_kraken(paper, number=str) as exchange:
+        ticker = await exchange.fetch_ticker("BTC/USD")
+        candles = await exchange.fetch_ohlcv("BTC/USD", "5m")
+        trades = await exchange.fetch_trades("BTC/USD", limit=10)
+        book = await exchange.fetch_order_book("BTC/USD", 5)
+
+    assert Decimal(ticker["bid"]) < Decimal(ticker["ask"])
+    assert {later[0] - earlier[0] for earlier, later in pairwise(candles)} == {300_000}
+    assert len(candles) >= 6
+    assert [int(trade["id"]) for trade in trades] == list(range(int(trades[0]["id"]), int(trades[0]["id"]) + 10))
+    assert len(book["bids"]) == len(book["asks"]) == 5
+    assert Decimal(book["bids"][0][0]) < Decimal(book["asks"][0][0])
+
+
+async def test_stock_ccxt_watches_tickers_trades_candles_and_book(paper: PaperExchange) -> None:
+    async with stock_kraken(paper) as exchange:
+        ticker = await exchange.watch_ticker("BTC/USD")
+        tickers = await exchange.watch_tickers(["ETH/USD", "SOL/USD"])
+        trades = await exchange.watch_trades("BTC/USD")
+        candles = await exchange.watch_ohlcv("BTC/USD", "1m")
+        book = await exchange.watch_order_book("BTC/USD")
+
+        assert ticker["bid"] < ticker["ask"]
+        assert set(tickers) <= {"ETH/USD", "SOL/USD"}
+        assert trades[-1]["symbol"] == "BTC/USD"
+        assert candles[-1][0] % 60_000 == 0
+        assert len(book["bids"]) == len(book["asks"]) == 10
+        seen = book["nonce"], book["timestamp"]
+        assert (await exchange.watch_order_book("BTC/USD"))["timestamp"] != seen[1]
+
+
+async def test_the_same_seed_and_start_give_the_same_market_digit_for_digit() -> None:
+    source = GeneratedSource(seed=3, start_ns=1_700_000_000_000_000_000, history_hours=0.1)
+    past, future = source.paths()
+    again, future_again = source.paths()
+
+    assert past == again
+    assert [next(future) for _ in range(500)] == [next(future_again) for _ in range(500)]
+    assert past != GeneratedSource(seed=4, start_ns=1_700_000_000_000_000_000, history_hours=0.1).paths()[0]
