@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
 
 from fullon_master_api.web import pages
 
@@ -17,11 +16,7 @@ from fullon_master_api.web import pages
 def _app() -> FastAPI:
     app = FastAPI(title="Fullon <Master> API", docs_url=None, redoc_url=None)
     pages.mount_pages(app)
-
-    @app.get("/graphql", include_in_schema=False)
-    def graphiql() -> HTMLResponse:
-        return pages.graphiql_page()
-
+    app.add_route("/graphql", pages.serve_graphiql)
     return app
 
 
@@ -81,19 +76,6 @@ def test_without_the_build_a_page_says_how_to_make_it(monkeypatch: pytest.Monkey
     page = pages.graphiql_page()
     assert page.status_code == 503
     assert "make env" in bytes(page.body).decode()
-
-
-@pytest.mark.parametrize(
-    ("accept", "expected"),
-    [
-        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
-        ("application/graphql-response+json, application/json;q=0.9", False),
-        ("*/*", False),
-        (None, False),
-    ],
-)
-def test_only_a_browser_gets_a_page(accept: str | None, expected: bool) -> None:
-    assert pages.wants_page(accept) is expected
 
 
 def test_no_bundle_names_its_maker_as_a_source_of_pictures_scripts_or_styles() -> None:

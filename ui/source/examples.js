@@ -7,7 +7,7 @@ export const EXAMPLES = [
         name: "Markets with ticker and candles",
         query: `# Symbols with their latest ticker and last bars: one request, three APIs.
 query Markets {
-  symbols(first: 10) {
+  symbols(exchange: "kraken", first: 10) {
     nodes {
       exchange { name }
       symbol
@@ -20,7 +20,6 @@ query Markets {
       },
       {
         name: "My bots and their orders",
-        signedIn: true,
         query: `# Sign in first: these are your own.
 query MyBots {
   me {
@@ -57,7 +56,7 @@ query MyBots {
   tickers(exchange: "kraken", symbols: ["BTC/USD", "ETH/USD", "SOL/USD"]) {
     sequence
     gap
-    tickers { symbol bid ask last }
+    tickers { symbol { symbol } bid ask last }
   }
 }
 `,
@@ -69,7 +68,6 @@ query MyBots {
     items: [
       {
         name: "How the services do",
-        signedIn: true,
         query: `query Services {
   services { name state desired lastError feeds { feed messages lagMs } }
 }
@@ -77,7 +75,6 @@ query MyBots {
       },
       {
         name: "Stop the ticker service",
-        signedIn: true,
         query: `mutation StopTicker {
   stopService(input: { name: TICKER }) {
     service { name state }
@@ -88,7 +85,6 @@ query MyBots {
       },
       {
         name: "Start the ticker service",
-        signedIn: true,
         query: `mutation StartTicker {
   startService(input: { name: TICKER }) {
     service { name state }
@@ -99,7 +95,6 @@ query MyBots {
       },
       {
         name: "Restart the ticker service",
-        signedIn: true,
         query: `mutation RestartTicker {
   restartService(input: { name: TICKER }) {
     service { name state }

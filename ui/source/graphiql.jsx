@@ -26,7 +26,8 @@ const PLUGINS = [START_PLUGIN, HISTORY_PLUGIN, explorerPlugin({ showAttribution:
 
 function Page() {
   const [session, setSession] = useState(readSession);
-  const shared = useMemo(() => ({ path, session, setSession }), [session]);
+  const [notice, setNotice] = useState("");
+  const shared = useMemo(() => ({ path, session, setSession, notice, setNotice }), [session, notice]);
   return (
     <SessionContext value={shared}>
       <GraphiQL

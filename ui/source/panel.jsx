@@ -2,18 +2,17 @@
 import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { createContext, useContext, useEffect, useRef, useState } from "react";
 import { EXAMPLES } from "./examples.js";
-import { signIn, signOut } from "./session.js";
+import { forget, renew, signIn, signOut } from "./session.js";
 
 export const SessionContext = createContext(null);
 
-function SignedIn({ path, session, setSession }) {
-  const [problem, setProblem] = useState("");
+function SignedIn({ path, session, setSession, setNotice }) {
   const leave = async () => {
     setSession(null);
     try {
       await signOut(path, session);
     } catch (error) {
-      setProblem(`Signed out here; the server did not confirm it: ${error.message}`);
+      setNotice(`Signed out here; the server did not confirm it: ${error.message}`);
     }
   };
   return (
@@ -24,23 +23,21 @@ function SignedIn({ path, session, setSession }) {
       <button type="button" className="graphiql-button" onClick={leave}>
         Sign out
       </button>
-      {problem && <p role="alert">{problem}</p>}
     </div>
   );
 }
 
-function SignIn({ path, setSession }) {
-  const [problem, setProblem] = useState("");
+function SignIn({ path, setSession, notice, setNotice }) {
   const [busy, setBusy] = useState(false);
   const enter = async (event) => {
     event.preventDefault();
     const form = new FormData(event.target);
     setBusy(true);
-    setProblem("");
+    setNotice("");
     try {
       setSession(await signIn(path, form.get("mail"), form.get("password")));
     } catch (error) {
-      setProblem(error.message);
+      setNotice(error.message);
       setBusy(false);
     }
   };
@@ -57,7 +54,7 @@ function SignIn({ path, setSession }) {
       <button type="submit" className="graphiql-button graphiql-button-success" disabled={busy}>
         Sign in
       </button>
-      {problem && <p role="alert">{problem}</p>}
+      {notice && <p role="alert">{notice}</p>}
     </form>
   );
 }
@@ -89,11 +86,11 @@ function Examples() {
 }
 
 export function StartPanel() {
-  const { path, session, setSession } = useContext(SessionContext);
+  const shared = useContext(SessionContext);
   return (
     <div className="fullon-panel">
       <div className="graphiql-doc-explorer-title">Start here</div>
-      {session ? <SignedIn key={session.token} {...{ path, session, setSession }} /> : <SignIn {...{ path, setSession }} />}
+      {shared.session ? <SignedIn {...shared} /> : <SignIn {...shared} />}
       <Examples />
     </div>
   );
@@ -110,7 +107,7 @@ function parsed(text) {
 
 // Keeps the Authorization header of the shown tab in step with the session; one typed by hand is not touched.
 export function SessionHeaders() {
-  const { session } = useContext(SessionContext);
+  const { path, session, setSession, setNotice } = useContext(SessionContext);
   const headerEditor = useGraphiQL((state) => state.headerEditor);
   const activeTabIndex = useGraphiQL((state) => state.activeTabIndex);
   const { introspect } = useGraphiQLActions();
@@ -134,6 +131,21 @@ export function SessionHeaders() {
   useEffect(() => {
     if (wanted) introspect();
   }, [wanted, introspect]);
+
+  useEffect(() => {
+    if (!session) return;
+    const renewSoon = async () => {
+      try {
+        setSession(await renew(path, session));
+      } catch (error) {
+        forget();
+        setSession(null);
+        setNotice(`Your session has ended, sign in again: ${error.message}`);
+      }
+    };
+    const timer = setTimeout(renewSoon, Math.max(0, (session.expiresMs - Date.now()) * 0.9));
+    return () => clearTimeout(timer);
+  }, [path, session, setSession, setNotice]);
   return null;
 }
 

@@ -1,9 +1,9 @@
-// Who is signed in on this page: one token, kept until the browser tab closes.
+// Who is signed in on this page: one session, kept until the browser tab closes.
 const KEY = "fullon:session";
-const LOGIN = `mutation Login($input: LoginInput!) {
-  login(input: $input) { token { accessToken expiresAt } user { mail role } userErrors { message } }
-}`;
-const LOGOUT = "mutation Logout { logout { userErrors { message } } }";
+const FIELDS = "accessToken refreshToken expiresIn user { mail role } userErrors { message }";
+const LOGIN = `mutation Login($input: LoginInput!) { login(input: $input) { ${FIELDS} } }`;
+const REFRESH = `mutation Refresh($input: RefreshTokenInput!) { refreshToken(input: $input) { ${FIELDS} } }`;
+const LOGOUT = "mutation Logout($input: LogoutInput!) { logout(input: $input) { userErrors { message } } }";
 
 export const readSession = () => JSON.parse(sessionStorage.getItem(KEY) ?? "null");
 
@@ -11,21 +11,34 @@ async function post(path, query, variables, token) {
   const headers = { "Content-Type": "application/json", Accept: "application/graphql-response+json" };
   if (token) headers.Authorization = `Bearer ${token}`;
   const response = await fetch(path, { method: "POST", headers, body: JSON.stringify({ query, variables }) });
-  const body = await response.json();
-  if (body.errors?.length) throw new Error(body.errors[0].message);
-  return body.data;
+  const { data, errors } = await response.json();
+  const [payload] = Object.values(data ?? {});
+  const problem = errors?.[0] ?? payload?.userErrors[0];
+  if (problem) throw new Error(problem.message);
+  return payload;
 }
 
-export async function signIn(path, mail, password) {
-  const { login } = await post(path, LOGIN, { input: { mail, password } });
-  if (login.userErrors.length) throw new Error(login.userErrors[0].message);
-  const session = { token: login.token.accessToken, expiresAt: login.token.expiresAt, mail: login.user.mail, role: login.user.role };
+function keep({ accessToken, refreshToken, expiresIn, user }) {
+  const session = { token: accessToken, refreshToken, expiresMs: Date.now() + expiresIn * 1000, ...user };
   sessionStorage.setItem(KEY, JSON.stringify(session));
   return session;
 }
 
-// The page forgets the token even when the server cannot be asked to revoke it; the caller hears of that.
-export async function signOut(path, session) {
+export async function signIn(path, mail, password) {
+  return keep(await post(path, LOGIN, { input: { mail, password } }));
+}
+
+// A session is renewed in the last tenth of its life, so that an open page stays signed in.
+export async function renew(path, session) {
+  return keep(await post(path, REFRESH, { input: { refreshToken: session.refreshToken } }));
+}
+
+export function forget() {
   sessionStorage.removeItem(KEY);
-  await post(path, LOGOUT, {}, session.token);
+}
+
+// The page forgets the session even when the server cannot be asked to end it; the caller hears of that.
+export async function signOut(path, session) {
+  forget();
+  await post(path, LOGOUT, { input: { refreshToken: session.refreshToken } }, session.token);
 }

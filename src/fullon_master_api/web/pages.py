@@ -48,11 +48,6 @@ def pages_are_built() -> bool:
     return (BUILT / "graphiql.js").is_file()
 
 
-def wants_page(accept: str | None) -> bool:
-    """Whether this `Accept` header is a browser's: it names HTML, which no GraphQL or REST client does."""
-    return "text/html" in (accept or "").lower()
-
-
 def graphiql_page(*, graphql_path: str = "/graphql", root_path: str = "") -> HTMLResponse:
     """GraphiQL for the GraphQL endpoint at `graphql_path`; `root_path` is what a proxy put before every path."""
     return _page(
@@ -62,6 +57,11 @@ def graphiql_page(*, graphql_path: str = "/graphql", root_path: str = "") -> HTM
         root_path=root_path,
         data={"graphql": root_path + graphql_path, "static": root_path + STATIC_PATH},
     )
+
+
+async def serve_graphiql(request: Request) -> Response:
+    """GraphiQL as an answer to `GET /graphql`: hand it to `graphql_routes(page=…)`."""
+    return graphiql_page(root_path=request.scope.get("root_path", ""))
 
 
 def swagger_page(*, title: str, openapi_path: str = "/openapi.json", root_path: str = "") -> HTMLResponse:
@@ -91,7 +91,7 @@ def mount_pages(app: FastAPI, *, openapi_path: str = "/openapi.json") -> None:
     """Serve the bundles at `/static`, Swagger UI at `/docs` and Redoc at `/redoc`.
 
     The app must be made with `docs_url=None, redoc_url=None`: FastAPI's own pages load their scripts from other hosts.
-    GraphiQL shares its path with the endpoint, so whoever serves `GET /graphql` answers browsers with `graphiql_page`.
+    GraphiQL shares its path with the endpoint, so whoever serves `GET /graphql` answers browsers with `serve_graphiql`.
     """
     if pages_are_built():
         app.mount(STATIC_PATH, BuiltFiles(directory=BUILT), name="static")
