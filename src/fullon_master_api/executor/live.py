@@ -187,6 +187,10 @@ class Backlog:
                 found.append((topic if feed.key is None else feed.key(topic, message), event))
         return found
 
+    def go_on_from(self, other: Backlog) -> None:
+        """Take over what waits in another backlog of the same feed."""
+        self._messages, self._gap, self.sequence, self.error = list(other._messages), other._gap, other.sequence, other.error
+
     def merge(self, events: Sequence[Any], *, gap: bool = False) -> Any:
         """One event of many, with the next number of this stream."""
         assert self._feed.merge is not None

@@ -1,0 +1,224 @@
+"""GraphQL over HTTP: POST and GET, media types, status codes, limits.
+
+Source of its rules: the GraphQL-over-HTTP specification of the GraphQL foundation, and its audits in npm `graphql-http`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from graphql import GraphQLError, OperationType
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from fullon_master_api.errors import BadUserInput, Forbidden, GatewayError, ParseFailed, RateLimited, TooLarge
+from fullon_master_api.executor.answers import Answer, DocumentError, answer_refused
+from fullon_master_api.model import Principal
+from fullon_master_api.transport.protocols import BadMessage, Operation, read_operation
+from fullon_master_api.transport.requests import is_origin_allowed, request_id_of
+from fullon_master_api.transport.sessions import Desk
+
+JSON: Final = "application/json"
+GRAPHQL_JSON: Final = "application/graphql-response+json"
+HTML: Final = "text/html"
+
+Page = Callable[[Request], Awaitable[Response]]
+"""Answers a browser that opens `/graphql`: GraphiQL."""
+
+
+class UnsupportedMedia(GatewayError):
+    """The body's media type is not one that GraphQL is sent in."""
+
+    code, http_status = "BAD_USER_INPUT", 415
+
+
+class NotAcceptable(GatewayError):
+    """The client takes none of the media types that an answer may have."""
+
+    code, http_status = "BAD_USER_INPUT", 406
+
+
+class WrongMethod(GatewayError):
+    """A mutation may change things, so it is never done by GET."""
+
+    code, http_status = "BAD_USER_INPUT", 405
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One HTTP request after its edge was checked."""
+
+    request: Request
+    request_id: str
+    media: str
+
+
+class HttpEndpoint:
+    """`/graphql` for requests."""
+
+    def __init__(self, desk: Desk, page: Page | None) -> None:
+        self._desk = desk
+        self._page = page
+
+    async def __call__(self, request: Request) -> Response:
+        if request.method == "GET" and self._page is not None and prefers_html(request.headers.get("accept", "")):
+            return await self._page(request)
+        asked = Asked(request, request_id_of(request.headers), choose_media(request.headers.get("accept")) or JSON)
+        try:
+            return await self._answer(asked)
+        except DocumentError as error:
+            return _response(asked, error.answer(asked.request_id), status=_document_status(asked))
+        except GatewayError as error:
+            return _refused(asked, error)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception as error:  # Answered as INTERNAL and logged with the request id.
+            return _refused(asked, error)
+
+    async def _answer(self, asked: Asked) -> Response:
+        request = asked.request
+        if choose_media(request.headers.get("accept")) is None:
+            raise NotAcceptable(f"an answer is {JSON} or {GRAPHQL_JSON}: accept one of them")
+        operations, batched = await self._read(request)
+        principal = await self._desk.authenticate(request.headers)
+        if not batched:
+            answer = await self._execute(asked, operations[0], principal)
+            return _response(asked, answer, status=200 if answer.executed else _document_status(asked))
+        answers = [await self._execute_apart(asked, operation, principal) for operation in operations]
+        return _response(asked, Answer(b"[" + b",".join(answer.body for answer in answers) + b"]"), status=200)
+
+    async def _execute(self, asked: Asked, operation: Operation, principal: Principal | None) -> Answer:
+        prepared = self._desk.engine.prepare(operation.query, operation.operation_name)
+        if prepared.kind is OperationType.MUTATION and asked.request.method == "GET":
+            raise WrongMethod("a mutation must be sent by POST")
+        context = self._desk.make_context(principal, asked.request_id)
+        return await self._desk.engine.execute(prepared, operation.variables, context)
+
+    async def _execute_apart(self, asked: Asked, operation: Operation, principal: Principal | None) -> Answer:
+        """One of a batch: its refusal is its own answer and not that of the others."""
+        try:
+            return await self._execute(asked, operation, principal)
+        except DocumentError as error:
+            return error.answer(asked.request_id)
+
+    # ---- reading -------------------------------------------------------------------------------------------------------
+
+    async def _read(self, request: Request) -> tuple[list[Operation], bool]:
+        """The operations of a request, and whether they came as a batch."""
+        if request.method == "GET":
+            return [self._read_query(request)], False
+        media = request.headers.get("content-type", "").partition(";")
+        if media[0].strip().lower() != JSON:
+            raise UnsupportedMedia(f"the body was {media[0].strip() or 'of no type'}, must be {JSON}")
+        body = read_json(await read_body(request, self._desk.settings.body_bytes_max))
+        if type(body) is not list:
+            return [_operation(body)], False
+        most = self._desk.settings.batch_operations_max
+        if not 0 < len(body) <= most:
+            told = f"at most {most} operations" if most else "no batches: send one operation a request"
+            raise BadUserInput(f"the body was a list of {len(body)}; this server takes {told}")
+        return [_operation(each) for each in body], True
+
+    def _read_query(self, request: Request) -> Operation:
+        """A query in the address. A page of another origin could send it without asking first, so its origin is checked."""
+        site = request.headers.get("sec-fetch-site", "none")
+        known = is_origin_allowed(request.headers, self._desk.settings.cors_origins)
+        if not known or (site not in {"none", "same-origin"} and "origin" not in request.headers):
+            raise Forbidden("a page of another origin may not send queries by GET: use POST")
+        given: dict[str, Any] = dict(request.query_params)
+        for name in ("variables", "extensions"):
+            if given.get(name):
+                given[name] = read_json(given[name])
+        return _operation(given)
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """The body. Raises TooLarge as soon as it is longer than allowed, without reading on."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > bytes_max:
+        raise TooLarge(f"the body has {length} bytes, at most {bytes_max} are read")
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > bytes_max:
+            raise TooLarge(f"the body has more than {bytes_max} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def read_json(text: str | bytes) -> Any:
+    """Raises ParseFailed for what is not JSON, or nests deeper than any request of ours."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ParseFailed(f"the request is not JSON: {error.msg}") from error
+
+
+def _operation(body: Any) -> Operation:
+    if type(body) is not dict:
+        raise BadUserInput("the request must be a JSON object with a 'query'")
+    try:
+        return read_operation(body)
+    except BadMessage as error:
+        raise BadUserInput(str(error)) from error
+
+
+# ---- media types and answers -------------------------------------------------------------------------------------------
+
+
+def accepted(header: str) -> Mapping[str, float]:
+    """Media ranges of an Accept header with their weights, as they stand."""
+    found: dict[str, float] = {}
+    for part in header.split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        weight = next((value[2:] for value in parameters if value.lower().startswith("q=")), "1")
+        try:
+            found.setdefault(media.lower(), float(weight))
+        except ValueError:
+            found.setdefault(media.lower(), 0.0)
+    return {media: weight for media, weight in found.items() if media and weight > 0}
+
+
+def choose_media(header: str | None) -> str | None:
+    """The media type of the answer; None where the client takes neither. Without a wish it is application/json."""
+    if header is None or not header.strip():
+        return JSON
+    ranges = accepted(header)
+    wildcard = max(ranges.get("*/*", 0.0), ranges.get("application/*", 0.0))
+    graphql, plain = ranges.get(GRAPHQL_JSON, 0.0), ranges.get(JSON, wildcard)
+    if not graphql and not plain:
+        return None
+    return GRAPHQL_JSON if graphql >= plain else JSON
+
+
+def prefers_html(header: str) -> bool:
+    """Whether a browser opens the address, rather than a program that fetches an answer."""
+    ranges = accepted(header)
+    return ranges.get(HTML, 0.0) > max(ranges.get(JSON, 0.0), ranges.get(GRAPHQL_JSON, 0.0))
+
+
+def _document_status(asked: Asked) -> int:
+    """A refused document is an answer like any other in the older media type, and 400 in the newer one."""
+    return 400 if asked.media == GRAPHQL_JSON else 200
+
+
+def _response(asked: Asked, answer: Answer, *, status: int) -> Response:
+    headers = {"x-request-id": asked.request_id, "content-type": f"{asked.media}; charset=utf-8", "cache-control": "no-store"}
+    return Response(answer.body, status, headers)
+
+
+def _refused(asked: Asked, error: Exception) -> Response:
+    """The request was turned away before it became an operation."""
+    status = error.http_status if isinstance(error, GatewayError) else 500
+    answer = answer_refused([GraphQLError(str(error), original_error=error)], asked.request_id)
+    response = _response(asked, answer, status=status)
+    if status == 401:
+        response.headers["www-authenticate"] = "Bearer"
+    elif status == 405:
+        response.headers["allow"] = "POST"
+    elif isinstance(error, RateLimited):
+        response.headers["retry-after"] = str(max(1, round(error.retry_after_s)))
+    return response

@@ -1,0 +1,315 @@
+"""The live hub: every socket and stream of this process, the groups they share, and who ends them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Hashable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final, Protocol, cast
+
+import orjson
+from graphql import GraphQLError
+
+from fullon_master_api.bus import Bus
+from fullon_master_api.errors import GatewayError, ServerShutdown, SlowConsumer
+from fullon_master_api.executor.answers import DocumentError, refusal
+from fullon_master_api.executor.engine import Engine, Prepared, RootCall
+from fullon_master_api.executor.live import LIVE, Delivery, Feed, Share, stream_cursor
+from fullon_master_api.logs import get_logger
+from fullon_master_api.model import Principal
+from fullon_master_api.transport.groups import Group, Member, Outlet
+from fullon_master_api.transport.links import Rendered
+
+log = get_logger(__name__)
+
+SWEEP_S: Final = 0.25
+UNSHAREABLE_MAX: Final = 1_000
+RENDERED_MAX: Final = 256
+
+MakeContext = Callable[[Principal | None, str], Any]
+"""`make_context(principal, request_id)`: a fresh context, for one operation or one event."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """What the hub counted since it opened, and what it holds now."""
+
+    sockets: int = 0
+    sockets_accepted: int = 0
+    sockets_refused: int = 0
+    streams: int = 0
+    streams_opened: int = 0
+    groups: int = 0
+    executions: int = 0
+    delivered: int = 0
+    conflated: int = 0
+    slow_consumers: int = 0
+    resumed: int = 0
+
+
+class Watched(Protocol):
+    """A socket or an HTTP stream that the hub looks after."""
+
+    def check(self, now_s: float) -> None:
+        """Called a few times a second: time limits, heartbeat, the end of the credential."""
+        ...
+
+    def end(self, error: GatewayError) -> None:
+        """Tell every operation why, then close."""
+        ...
+
+    @property
+    def uid(self) -> int | None: ...
+
+
+class Stranger:
+    """Stands for the signed-in reader of a shared execution: whoever asks it anything learns that it must not be shared."""
+
+    def __init__(self) -> None:
+        self.armed = False  # while a context is made around it, being looked at means nothing
+        self.asked = False
+
+    def __getattr__(self, name: str) -> Any:
+        if not self.armed:
+            return None
+        self.asked = True
+        raise AttributeError(f"a shared execution asked its reader for {name!r}")
+
+
+class Hub:
+    """Owns all live work of this process: use it as `async with Hub(…) as hub`."""
+
+    def __init__(self, bus: Bus, engine: Engine, make_context: MakeContext, *, stall_s: float = 30.0) -> None:
+        self.bus = bus
+        self.engine = engine
+        self.make_context = make_context
+        self.figures = Figures()
+        self.draining = False
+        self.watched: dict[Watched, None] = {}
+        self._stall_s = stall_s
+        self._groups: dict[Hashable, Group] = {}
+        self._unshareable: OrderedDict[Hashable, None] = OrderedDict()
+        self._lossless: dict[Hashable, Lossless] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Hub:
+        self.spawn(self._sweep(), "live.sweep")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.drain()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run something as the hub's own: cancelled and awaited when the hub closes, its failure logged."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("live.task_failed", task=task.get_name(), exc_info=error)
+
+    # ---- sockets and streams -------------------------------------------------------------------------------------------
+
+    def watch(self, watched: Watched) -> None:
+        self.watched[watched] = None
+
+    def unwatch(self, watched: Watched) -> None:
+        self.watched.pop(watched, None)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now_s = monotonic()
+            for number, watched in enumerate(list(self.watched)):
+                watched.check(now_s)
+                if not number & 1023:
+                    await asyncio.sleep(0)
+
+    def drain(self) -> None:
+        """Tell every stream that the server goes away, and close. New ones are refused from now on."""
+        self.draining = True
+        for watched in list(self.watched):
+            watched.end(ServerShutdown("the server is going away: connect again"))
+
+    def disconnect_user(self, uid: int, error: GatewayError) -> int:
+        """End all sockets and streams of a user on this node; how many there were."""
+        found = [watched for watched in self.watched if watched.uid == uid]
+        for watched in found:
+            watched.end(error)
+        return len(found)
+
+    # ---- streams -------------------------------------------------------------------------------------------------------
+
+    async def open_feed(self, prepared: Prepared, variables: Mapping[str, Any], context: Any) -> Feed:
+        """Ask the field's resolver for its feed. Raises DocumentError, located at the field, with the resolver's code."""
+        call: RootCall = self.engine.root_call(prepared, variables)
+        opener = call.field.metadata.get(LIVE)
+        if opener is None:
+            raise DocumentError([refusal("BAD_USER_INPUT", f"{call.key!r} is not a stream", prepared.operation)])
+        try:
+            return cast("Feed", await opener(context, **call.arguments))
+        except Exception as error:
+            located = GraphQLError(str(error), prepared.operation, path=[call.key], original_error=error)
+            raise DocumentError([located]) from error
+
+    async def run_stream(
+        self, outlet: Outlet, member: Member, prepared: Prepared, variables: Mapping[str, Any], principal: Principal | None
+    ) -> None:
+        """Open a subscription and see its snapshot out. Returns when it lives in a group; a lossless one runs until it ends."""
+        feed = await self.open_feed(prepared, variables, member.context())
+        self.figures.streams_opened += 1
+        if feed.delivery is Delivery.LOSSLESS:
+            await self._follow(outlet, member, prepared, variables, feed)
+            return
+        group = self._group(prepared, variables, feed, principal, member)
+        group.add(member, held=feed.snapshot is not None)
+        if feed.snapshot is not None:
+            await group.tell_snapshot(member)
+            if member.group is not None:
+                member.group.release(member)
+
+    def _group(
+        self, prepared: Prepared, variables: Mapping[str, Any], feed: Feed, principal: Principal | None, member: Member
+    ) -> Group:
+        key = _share_key(prepared, variables, feed.share, principal)
+        if key is None or (prepared, feed.share) in self._unshareable:
+            return self._open_group(object(), prepared, variables, feed, member.context)
+        assert feed.share is not None
+        return self._groups.get(key) or self._open_group(key, prepared, variables, feed, self._shared(feed.share, principal))
+
+    def _shared(self, share: Share, principal: Principal | None) -> Callable[[], Any]:
+        """Makes contexts that know the share and nothing else of their readers, except whether they are signed in at all."""
+
+        def context() -> Any:
+            if share.principal is not None or principal is None:
+                return self.make_context(share.principal, "live")
+            stranger = Stranger()
+            made = self.make_context(cast("Principal", stranger), "live")
+            stranger.armed = True
+            return made
+
+        return context
+
+    def _open_group(
+        self, key: Hashable, prepared: Prepared, variables: Mapping[str, Any], feed: Feed, context: Callable[[], Any]
+    ) -> Group:
+        group = self._groups[key] = Group(self, key, prepared, variables, feed, context)
+        self.figures.groups = len(self._groups)
+        return group
+
+    def group_alone(self, group: Group, member: Member) -> Group:
+        """A group of the same stream for one member, executed as that member."""
+        return self._open_group(object(), group.prepared, group.variables, group.feed, member.context)
+
+    def mark_unshareable(self, group: Group) -> None:
+        """Later readers of this operation are not grouped at all."""
+        self._unshareable[(group.prepared, group.feed.share)] = None
+        if len(self._unshareable) > UNSHAREABLE_MAX:
+            self._unshareable.popitem(last=False)
+
+    def forget(self, group: Group) -> None:
+        if self._groups.get(group.key) is group:
+            del self._groups[group.key]
+        self.figures.groups = len(self._groups)
+
+    def asked_who_reads(self, context: Any) -> bool:
+        principal = context.principal
+        return type(principal) is Stranger and principal.asked
+
+    # ---- lossless ------------------------------------------------------------------------------------------------------
+
+    async def _follow(self, outlet: Outlet, member: Member, prepared: Prepared, variables: Mapping[str, Any], feed: Feed) -> None:
+        """Every event after the cursor, at the reader's own pace: what it has not taken stays in the store."""
+        topic, after = feed.topics[0], feed.after
+        if after is not None:
+            self.figures.resumed += 1
+        elif feed.snapshot is not None:
+            snapshot = await feed.snapshot()
+            after = snapshot.after
+            for event in snapshot.events:
+                self.figures.executions += 1
+                outlet.deliver(Rendered(await self.engine.execute_event(prepared, variables, member.context(), event)))
+        key = _share_key(prepared, variables, feed.share, None) or object()
+        shared = self._lossless.setdefault(key, Lossless())
+        shared.readers += 1
+        try:
+            async with aclosing(self.bus.follow(topic, after)) as events:
+                async for message in events:
+                    event = feed.project(topic, message)
+                    if event is None:
+                        continue
+                    rendered = await self._render_once(shared, message.sequence, prepared, variables, feed, member, event)
+                    await self._wait_for(outlet, topic, message.sequence)
+                    outlet.deliver(rendered)
+                    self.figures.delivered += 1
+        finally:
+            shared.readers -= 1
+            if not shared.readers:
+                self._lossless.pop(key, None)
+
+    async def _render_once(
+        self,
+        shared: Lossless,
+        sequence: int,
+        prepared: Prepared,
+        variables: Mapping[str, Any],
+        feed: Feed,
+        member: Member,
+        event: Any,
+    ) -> Rendered:
+        """The event's body, executed by the first of its readers and kept for the others."""
+        if feed.share is None or feed.share.principal is None:
+            self.figures.executions += 1
+            return Rendered(await self.engine.execute_event(prepared, variables, member.context(), event))
+        async with shared.turn:
+            rendered = shared.rendered.get(sequence)
+            if rendered is None:
+                self.figures.executions += 1
+                context = self.make_context(feed.share.principal, "live")
+                rendered = Rendered(await self.engine.execute_event(prepared, variables, context, event))
+                shared.rendered[sequence] = rendered
+                while len(shared.rendered) > RENDERED_MAX:
+                    shared.rendered.popitem(last=False)
+        return rendered
+
+    async def _wait_for(self, outlet: Outlet, topic: str, sequence: int) -> None:
+        """Until the reader keeps up. Raises SlowConsumer, with the cursor to resume after, when it does not in time."""
+        if not outlet.is_behind():
+            return
+        try:
+            async with asyncio.timeout(self._stall_s):
+                await outlet.wait_ready()
+        except TimeoutError as error:
+            self.figures.slow_consumers += 1
+            cursor = stream_cursor(topic, sequence - 1)
+            told = f"nothing was read for {self._stall_s:g} s: subscribe again with after: {cursor!r}"
+            raise SlowConsumer(told) from error
+
+
+class Lossless:
+    """What the readers of one lossless stream share: the bodies of its last events, by sequence."""
+
+    __slots__ = ("readers", "rendered", "turn")
+
+    def __init__(self) -> None:
+        self.readers = 0
+        self.rendered: OrderedDict[int, Rendered] = OrderedDict()
+        self.turn = asyncio.Lock()
+
+
+def _share_key(
+    prepared: Prepared, variables: Mapping[str, Any], share: Share | None, principal: Principal | None
+) -> Hashable | None:
+    """What must be equal for two readers to share; None where nothing may be."""
+    if share is None:
+        return None
+    return prepared, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS), share, principal is None

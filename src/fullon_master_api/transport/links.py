@@ -1,0 +1,166 @@
+"""One socket as its session sees it: messages go out without waiting, and it says when the reader is behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
+from types import coroutine
+from typing import Any, Final, Protocol
+
+from starlette.websockets import WebSocketDisconnect
+
+from fullon_master_api.transport.protocols import Wire
+
+QUEUED_MAX: Final = 1_000
+"""Control messages and answers that may wait for a reader that is behind; events have their own outboxes."""
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
+
+GONE: Final = (OSError, RuntimeError, WebSocketDisconnect)
+"""What servers raise from `send` when the peer has left; ASGI 2.4 asks for OSError, older ones raise the others."""
+
+
+class Rendered:
+    """The body of one event, spelled for the wire once for all its readers."""
+
+    __slots__ = ("_frames", "_texts", "body")
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self._texts: dict[bytes, str] = {}
+        self._frames: dict[tuple[bytes, int], bytes] = {}
+
+    def text(self, wire: Wire) -> str:
+        """Head and body; the reader's tail follows."""
+        text = self._texts.get(wire.event_head)
+        if text is None:
+            text = self._texts[wire.event_head] = (wire.event_head + self.body).decode()
+        return text
+
+    def frame(self, wire: Wire, tail_length: int) -> bytes:
+        """The same with the frame's header before it, for readers whose tail has that many bytes."""
+        key = (wire.event_head, tail_length)
+        frame = self._frames.get(key)
+        if frame is None:
+            length = len(wire.event_head) + len(self.body) + tail_length
+            frame = self._frames[key] = frame_header(length) + wire.event_head + self.body
+        return frame
+
+
+def frame_header(length: int, opcode: int = 0x1) -> bytes:
+    """Header of an unmasked, final frame (RFC 6455, 5.2); text unless another opcode is given."""
+    if length < 126:
+        return bytes((0x80 | opcode, length))
+    if length < 65_536:
+        return bytes((0x80 | opcode, 126)) + length.to_bytes(2, "big")
+    return bytes((0x80 | opcode, 127)) + length.to_bytes(8, "big")
+
+
+class Link(Protocol):
+    """Where a session writes. Nothing here waits, and nothing raises when the peer has left."""
+
+    paused: bool
+
+    def send(self, text: bytes) -> None:
+        """A whole message, in order with the events; waits in a bounded queue while the reader is behind."""
+        ...
+
+    def deliver(self, event: Rendered, wire: Wire, tail: bytes) -> None:
+        """One event. Only while not `paused`."""
+        ...
+
+    def close(self, code: int, reason: str) -> None: ...
+
+
+class LinkOwner(Protocol):
+    """Whom a link tells that its reader keeps up again."""
+
+    def resumed(self) -> None: ...
+
+
+class AsgiLink:
+    """A socket behind any ASGI server.
+
+    `send` is driven by hand: with room in the socket it ends at once, without a task or a turn of the loop. Where it
+    has to wait, it is finished by a task and the link is `paused` until then, so no slow reader delays another.
+    """
+
+    def __init__(self, send: Send, spawn: Spawn) -> None:
+        self.paused = False
+        self.owner: LinkOwner | None = None
+        self._send = send
+        self._spawn = spawn
+        self._waiting: deque[MutableMapping[str, Any]] = deque()
+        self._closed = False
+
+    def send(self, text: bytes) -> None:
+        self._push({"type": "websocket.send", "text": text.decode()})
+
+    def deliver(self, event: Rendered, wire: Wire, tail: bytes) -> None:
+        self._push({"type": "websocket.send", "text": event.text(wire) + tail.decode()})
+
+    def close(self, code: int, reason: str) -> None:
+        if not self._closed:
+            self._push({"type": "websocket.close", "code": code, "reason": reason})
+            self._closed = True
+
+    def lost(self) -> None:
+        """The peer has left: nothing is written any more."""
+        self._closed = True
+        self._waiting.clear()
+
+    def _push(self, message: MutableMapping[str, Any]) -> None:
+        if self._closed:
+            return
+        if self.paused:
+            if len(self._waiting) >= QUEUED_MAX:
+                self._waiting.clear()
+                self._waiting.append({"type": "websocket.close", "code": 1013, "reason": "too many messages wait to be read"})
+                self._closed = True
+            else:
+                self._waiting.append(message)
+            return
+        sending = self._send(message).__await__()
+        try:
+            future = next(sending)
+        except StopIteration:
+            return
+        except GONE:
+            self.lost()
+            return
+        self.paused = True
+        self._spawn(self._finish(sending, future), "socket.send")
+
+    async def _finish(self, sending: Generator[Any, Any, None], future: Any) -> None:
+        """See a parked send through, then what waited behind it."""
+        try:
+            await _resume(sending, future)
+            while self._waiting:
+                await self._send(self._waiting.popleft())
+        except GONE:
+            self.lost()
+            return
+        finally:
+            self.paused = False
+        if self.owner is not None:
+            self.owner.resumed()
+
+
+@coroutine
+def _resume(sending: Generator[Any, Any, None], future: Any) -> Generator[Any, Any, None]:
+    """Go on with a coroutine that was started by hand and stopped at `future`."""
+    while True:
+        try:
+            value = yield future
+        except BaseException as error:
+            try:
+                future = sending.throw(error)
+            except StopIteration:
+                return
+        else:
+            try:
+                future = sending.send(value)
+            except StopIteration:
+                return

@@ -1,0 +1,29 @@
+"""What the edge reads from a request before GraphQL begins: its id, its origin, its credentials."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def new_request_id() -> str:
+    return secrets.token_hex(8)
+
+
+def request_id_of(headers: Mapping[str, str]) -> str:
+    """The caller's `X-Request-Id` where it is a plain one, else a new id."""
+    given = headers.get("x-request-id", "")
+    return given if REQUEST_ID.fullmatch(given) else new_request_id()
+
+
+def is_origin_allowed(headers: Mapping[str, str], allowed: Sequence[str]) -> bool:
+    """Whether a page of that origin may open a socket. Programs send no `Origin`; browsers always do (RFC 6455, 10.2)."""
+    origin = headers.get("origin")
+    if origin is None or "*" in allowed or origin in allowed:
+        return True
+    return urlsplit(origin).netloc.lower() == headers.get("host", "").lower() != ""

@@ -1,0 +1,31 @@
+"""The routes of GraphQL, for `app` to mount."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.routing import Route, WebSocketRoute
+
+from fullon_master_api.executor.engine import Engine
+from fullon_master_api.settings import Settings
+from fullon_master_api.transport.http import HttpEndpoint, Page
+from fullon_master_api.transport.hub import Hub, MakeContext
+from fullon_master_api.transport.sessions import Authenticate, Desk
+from fullon_master_api.transport.socket import SocketEndpoint
+
+
+def graphql_routes(
+    engine: Engine,
+    hub: Hub,
+    authenticate: Authenticate,
+    make_context: MakeContext,
+    settings: Settings,
+    *,
+    path: str = "/graphql",
+    page: Page | None = None,
+) -> APIRouter:
+    """`path` for requests and sockets. `page` answers a browser that opens it; None where there is no GraphiQL."""
+    desk = Desk(engine, hub, authenticate, make_context, settings)
+    router = APIRouter()
+    router.routes.append(Route(path, HttpEndpoint(desk, page).__call__, methods=["GET", "POST"], include_in_schema=False))
+    router.routes.append(WebSocketRoute(path, SocketEndpoint(desk)))
+    return router

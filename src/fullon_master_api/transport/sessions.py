@@ -1,0 +1,288 @@
+"""One client on one socket: its protocol state, its operations, its credential."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final
+
+from graphql import GraphQLError, OperationType
+
+from fullon_master_api.errors import Forbidden, GatewayError, RateLimited, TokenExpired
+from fullon_master_api.executor.answers import DocumentError, render_error
+from fullon_master_api.executor.engine import Engine
+from fullon_master_api.model import Principal
+from fullon_master_api.settings import Settings
+from fullon_master_api.transport import protocols
+from fullon_master_api.transport.groups import Member
+from fullon_master_api.transport.hub import Hub, MakeContext
+from fullon_master_api.transport.links import Link, Rendered
+from fullon_master_api.transport.protocols import BadMessage, Operation, Said, Say, Wire
+from fullon_master_api.transport.requests import new_request_id
+
+HEARTBEAT_S: Final = 15.0
+
+Authenticate = Callable[[Mapping[str, str]], Awaitable[Principal | None]]
+"""Who these lower-case headers belong to; None for nobody. Raises Unauthenticated for a credential that does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every face of the transport works with."""
+
+    engine: Engine
+    hub: Hub
+    authenticate: Authenticate
+    make_context: MakeContext
+    settings: Settings
+
+
+class Session:
+    """The server's side of one socket, fed by `received`; it never waits, its work is done by tasks of the hub."""
+
+    __slots__ = (
+        "_beat_at_s",
+        "_behind",
+        "_desk",
+        "_ended",
+        "_headers",
+        "_init_until_s",
+        "_link",
+        "_opening",
+        "_ready",
+        "_streams",
+        "_wire",
+        "principal",
+    )
+
+    def __init__(self, desk: Desk, link: Link, wire: Wire, headers: Mapping[str, str]) -> None:
+        self.principal: Principal | None = None
+        self._desk = desk
+        self._link = link
+        self._wire = wire
+        self._headers = headers
+        self._opening: asyncio.Task[None] | None = None
+        self._ready = False
+        self._ended = False
+        self._streams: dict[str, Stream] = {}
+        self._behind: asyncio.Event | None = None
+        now_s = monotonic()
+        self._init_until_s = now_s + desk.settings.socket_init_timeout_s
+        self._beat_at_s = now_s + HEARTBEAT_S
+        desk.hub.watch(self)
+
+    @property
+    def uid(self) -> int | None:
+        return self.principal.uid if self.principal is not None else None
+
+    # ---- what the socket tells us --------------------------------------------------------------------------------------
+
+    def received(self, text: str | bytes) -> None:
+        """One message of the client."""
+        if self._ended:
+            return
+        try:
+            self._take(protocols.read_message(self._wire, text))
+        except BadMessage as error:
+            self.refuse(protocols.CLOSE_BAD_MESSAGE, f"Invalid message: {error}")
+
+    def resumed(self) -> None:
+        """The client reads again."""
+        if self._behind is not None:
+            self._behind.set()
+            self._behind = None
+        for stream in list(self._streams.values()):
+            if self._link.paused:
+                return
+            stream.member.resume()
+
+    def lost(self) -> None:
+        """The socket is gone: whatever ran for it stops."""
+        self._ended = True
+        self._desk.hub.unwatch(self)
+        if self._opening is not None:
+            self._opening.cancel()
+        for stream in list(self._streams.values()):
+            stream.stop()
+        if self._behind is not None:
+            self._behind.set()
+
+    # ---- the protocol --------------------------------------------------------------------------------------------------
+
+    def _take(self, said: Said) -> None:
+        if said.what is Say.INIT:
+            self._init(said.payload)
+        elif said.what is Say.START:
+            self._start(said)
+        elif said.what is Say.STOP:
+            stream = self._streams.get(said.id)
+            if stream is not None:
+                stream.stop()
+        elif said.what is Say.PING:
+            self._ping(said.payload)
+        elif said.what is Say.TERMINATE:
+            self.refuse(protocols.CLOSE_NORMAL, "")
+
+    def _init(self, payload: dict[str, Any] | None) -> None:
+        if self._opening is not None:
+            self.refuse(protocols.CLOSE_TOO_MANY_INIT, "Too many initialisation requests")
+            return
+        self._opening = self._desk.hub.spawn(self._open(payload), "socket.init")
+
+    async def _open(self, payload: dict[str, Any] | None) -> None:
+        """Find out who it is, then let operations start. A credential in the payload stands before one in the headers."""
+        given = protocols.credentials_in(payload, self._desk.settings.api_key_header_name)
+        try:
+            self.principal = await self._desk.authenticate(given or self._headers)
+        except GatewayError as error:
+            if self._wire is protocols.LEGACY_WS:
+                self._link.send(protocols.refusal_message([_rendered(error, new_request_id())]))
+            self.refuse(protocols.CLOSE_FORBIDDEN, f"{error.code}: {error.message}")
+            return
+        self._ready = True
+        self._link.send(protocols.ack_message())
+        if self._wire is protocols.LEGACY_WS:
+            self._link.send(self._wire.keep_alive)
+
+    def _ping(self, payload: dict[str, Any] | None) -> None:
+        given = protocols.credentials_in(payload, self._desk.settings.api_key_header_name)
+        if given and self._ready:
+            self._desk.hub.spawn(self._renew(given), "socket.renew")
+            return
+        self._link.send(protocols.pong_message(payload))
+
+    async def _renew(self, given: dict[str, str]) -> None:
+        """Take a fresh credential of the same user on a live socket; the answer is a pong that says until when it holds."""
+        try:
+            principal = await self._desk.authenticate(given)
+            if principal is None or self.principal is None or principal.uid != self.principal.uid:
+                raise Forbidden("a live socket can only be renewed by the user who opened it")
+        except GatewayError as error:
+            self._link.send(protocols.pong_message({"renewed": False, "code": error.code, "message": error.message}))
+            return
+        self.principal = principal
+        self._link.send(protocols.pong_message({"renewed": True, "expiresAt": principal.expires_s}))
+
+    def _start(self, said: Said) -> None:
+        if not self._ready:
+            self.refuse(protocols.CLOSE_UNAUTHORIZED, "Unauthorized: send connection_init first and wait for the ack")
+            return
+        older = self._streams.get(said.id)
+        if older is not None:
+            if self._wire is protocols.TRANSPORT_WS:
+                self.refuse(protocols.CLOSE_ID_TAKEN, f"Subscriber for {said.id} already exists")
+                return
+            older.stop()
+        operation = protocols.read_operation(said.payload or {})
+        stream = Stream(self, said.id)
+        most = self._desk.settings.socket_subscriptions_max
+        self._streams[said.id] = stream
+        if len(self._streams) > most:
+            stream.fail(RateLimited(f"this socket already runs {most} operations: complete one first", retry_after_s=1.0))
+            return
+        stream.task = self._desk.hub.spawn(stream.run(operation), "socket.operation")
+
+    # ---- time limits and the end ---------------------------------------------------------------------------------------
+
+    def check(self, now_s: float) -> None:
+        if not self._ready:
+            if now_s >= self._init_until_s:
+                self.refuse(protocols.CLOSE_INIT_TIMEOUT, "Connection initialisation timeout")
+            return
+        if self.principal is not None and self.principal.expires_s is not None and time.time() >= self.principal.expires_s:
+            self.end(TokenExpired("the token's time is over: connect again with a fresh one"))
+            return
+        if now_s >= self._beat_at_s:
+            self._beat_at_s = now_s + HEARTBEAT_S
+            self._link.send(self._wire.keep_alive)
+
+    def end(self, error: GatewayError) -> None:
+        """Tell every operation why it ends, then close."""
+        for stream in list(self._streams.values()):
+            stream.fail(error)
+        restart = error.code == "SERVER_SHUTDOWN"
+        self.refuse(protocols.CLOSE_RESTART if restart else protocols.CLOSE_FORBIDDEN, f"{error.code}: {error.message}")
+
+    def refuse(self, code: int, reason: str) -> None:
+        """Close the socket and stop all that runs for it."""
+        if not self._ended:
+            self._link.close(code, protocols.close_reason(reason))
+            self.lost()
+
+
+class Stream:
+    """One operation of a session, from its start to `complete` or `error`."""
+
+    __slots__ = ("_id", "_request_id", "_session", "_tail", "member", "task")
+
+    def __init__(self, session: Session, identity: str) -> None:
+        self._session = session
+        self._id = identity
+        self._tail = protocols.event_tail(identity)
+        self._request_id = new_request_id()
+        self.member = Member(self, self._context)
+        self.task: asyncio.Task[None] | None = None
+
+    def _context(self) -> Any:
+        return self._session._desk.make_context(self._session.principal, self._request_id)
+
+    async def run(self, operation: Operation) -> None:
+        desk = self._session._desk
+        try:
+            prepared = desk.engine.prepare(operation.query, operation.operation_name)
+            if prepared.kind is OperationType.SUBSCRIPTION:
+                await desk.hub.run_stream(self, self.member, prepared, operation.variables, self._session.principal)
+                return
+            answer = await desk.engine.execute(prepared, operation.variables, self._context())
+        except DocumentError as error:
+            self._finish(self._errors([render_error(each, self._request_id) for each in error.errors]))
+        except Exception as error:  # A coded error is told as itself, a fault of ours as INTERNAL.
+            self.fail(error)
+        else:
+            self.deliver(Rendered(answer.body))
+            self._finish(protocols.complete_message(self._id))
+
+    # ---- an outlet of the hub ------------------------------------------------------------------------------------------
+
+    def is_behind(self) -> bool:
+        return self._session._link.paused
+
+    async def wait_ready(self) -> None:
+        session = self._session
+        while session._link.paused and not session._ended:
+            if session._behind is None:
+                session._behind = asyncio.Event()
+            await session._behind.wait()
+
+    def deliver(self, event: Rendered) -> None:
+        session = self._session
+        if session._streams.get(self._id) is self:
+            session._link.deliver(event, session._wire, self._tail)
+
+    def fail(self, error: Exception) -> None:
+        self._finish(self._errors([_rendered(error, self._request_id)]))
+
+    def _errors(self, errors: list[dict[str, Any]]) -> bytes:
+        return protocols.error_message(self._session._wire, self._id, errors)
+
+    def _finish(self, last_words: bytes) -> None:
+        """Say the last message, unless the client completed first, and be forgotten."""
+        session = self._session
+        if session._streams.get(self._id) is self:
+            session._link.send(last_words)
+            self.stop()
+
+    def stop(self) -> None:
+        """End without a word: the client asked for it, or is gone."""
+        if self._session._streams.get(self._id) is self:
+            del self._session._streams[self._id]
+        self.member.leave()
+        if self.task is not None and self.task is not asyncio.current_task():
+            self.task.cancel()
+
+
+def _rendered(error: Exception, request_id: str) -> dict[str, Any]:
+    return render_error(GraphQLError(str(error), original_error=error), request_id)

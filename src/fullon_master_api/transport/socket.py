@@ -1,0 +1,95 @@
+"""The WebSocket endpoint: whom it lets in, and the session it gives them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope
+from starlette.types import Send as AsgiSend
+
+from fullon_master_api.logs import get_logger
+from fullon_master_api.transport import protocols
+from fullon_master_api.transport.links import AsgiLink, Send
+from fullon_master_api.transport.protocols import choose_wire
+from fullon_master_api.transport.requests import is_origin_allowed
+from fullon_master_api.transport.sessions import Desk, Session
+
+log = get_logger(__name__)
+
+QUERY_CREDENTIALS: Final = ("token", "access_token", "authorization", "apiKey", "api_key")
+
+
+class SocketEndpoint:
+    """`/graphql` for sockets, as a plain ASGI application."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: AsgiSend) -> None:
+        message = await receive()
+        if message["type"] != "websocket.connect":
+            return
+        headers = Headers(scope=scope)
+        status = self._refusal(headers)
+        if status is not None:
+            self._desk.hub.figures.sockets_refused += 1
+            await _refuse(scope, send, status)
+            return
+        wire = choose_wire(list(scope.get("subprotocols", [])))
+        await send({"type": "websocket.accept", "subprotocol": wire.name if wire is not None else None})
+        if wire is None:
+            names = " or ".join(known.name for known in protocols.WIRES)
+            await send({"type": "websocket.close", "code": protocols.CLOSE_NO_PROTOCOL, "reason": f"speak {names}"})
+            return
+        await self._serve(scope, receive, send, wire, headers)
+
+    def _refusal(self, headers: Headers) -> int | None:
+        """The HTTP status with which this client is turned away; None to let it in."""
+        hub, settings = self._desk.hub, self._desk.settings
+        if hub.draining or hub.figures.sockets >= settings.socket_connections_max:
+            return 503
+        return None if is_origin_allowed(headers, settings.cors_origins) else 403
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, wire: protocols.Wire, headers: Headers) -> None:
+        hub = self._desk.hub
+        link = AsgiLink(send, hub.spawn)
+        session = Session(self._desk, link, wire, self._credentials(scope, headers))
+        link.owner = session
+        hub.figures.sockets += 1
+        hub.figures.sockets_accepted += 1
+        bytes_max = self._desk.settings.socket_message_bytes_max
+        try:
+            while (message := await receive())["type"] == "websocket.receive":
+                text = message.get("text")
+                if text is None:
+                    session.refuse(protocols.CLOSE_BAD_MESSAGE, "Invalid message: send text, not binary")
+                elif len(text) > bytes_max:
+                    session.refuse(protocols.CLOSE_TOO_BIG, f"a message may have {bytes_max} bytes")
+                else:
+                    session.received(text)
+        finally:
+            hub.figures.sockets -= 1
+            link.lost()
+            session.lost()
+
+    def _credentials(self, scope: Scope, headers: Headers) -> dict[str, str]:
+        """Credentials of the handshake. Browsers cannot set headers on a socket, so a query parameter may carry them."""
+        api_key_header = self._desk.settings.api_key_header_name.lower()
+        found = {name: headers[name] for name in ("authorization", api_key_header) if name in headers}
+        if found:
+            return found
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        given: dict[str, Any] = {name: query[name][0] for name in QUERY_CREDENTIALS if name in query}
+        return protocols.credentials_in(given, api_key_header)
+
+
+async def _refuse(scope: Scope, send: AsgiSend, status: int) -> None:
+    """Answer the handshake with a status; a server without that extension answers 403."""
+    if "websocket.http.response" in scope.get("extensions", {}):
+        headers = [(b"content-length", b"0")]
+        await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": b""})
+    else:
+        await send({"type": "websocket.close", "code": 1013 if status == 503 else 1008})

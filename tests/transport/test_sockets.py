@@ -1,0 +1,325 @@
+"""The two socket protocols, word by word."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import websockets
+from gql import Client as GqlClient
+from gql import gql
+from gql.transport.websockets import WebsocketsTransport
+from websockets.typing import Origin, Subprotocol
+
+from tests.transport.stage import Stage, connect, open_stage
+
+TICKER = 'subscription { ticker(exchange: "kraken", symbol: "BTC/USD") { symbol last } }'
+START = {"graphql-transport-ws": "subscribe", "graphql-ws": "start"}
+EVENT = {"graphql-transport-ws": "next", "graphql-ws": "data"}
+PROTOCOLS = list(START)
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    async with open_stage() as stage:
+        yield stage
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_subscriber_gets_the_ticks_in_order(stage: Stage, protocol: str) -> None:
+    async with connect(stage, protocol=protocol, init=None) as client:
+        await client.say(START[protocol], id="1", payload={"query": TICKER})
+        await stage.until(streams=1)
+        for last in ("1", "2", "3"):
+            await stage.publish("BTC/USD", last)
+        for last in ("1", "2", "3"):
+            data = {"data": {"ticker": {"symbol": "BTC/USD", "last": last}}}
+            assert await client.hear() == {"type": EVENT[protocol], "id": "1", "payload": data}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_queries_and_mutations_run_over_a_socket(stage: Stage, protocol: str) -> None:
+    async with connect(stage, protocol=protocol, init=None) as client:
+        for number, (query, data) in enumerate(
+            [("{ hello }", {"hello": "hello world"}), ('mutation { shout(word: "so") }', {"shout": "SO"})]
+        ):
+            await client.say(START[protocol], id=f"q{number}", payload={"query": query})
+            assert await client.hear() == {"type": EVENT[protocol], "id": f"q{number}", "payload": {"data": data}}
+            assert await client.hear() == {"type": "complete", "id": f"q{number}"}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("subscription {", "PARSE_FAILED"),
+        ("subscription { nothing }", "VALIDATION_FAILED"),
+        ('subscription { ticker(exchange: "kraken", symbol: "NO/PE") { last } }', "NOT_FOUND"),
+        ("subscription { secret }", "UNAUTHENTICATED"),
+    ],
+)
+async def test_a_bad_operation_fails_alone_with_a_code(stage: Stage, protocol: str, query: str, code: str) -> None:
+    async with connect(stage, protocol=protocol, init=None) as client:
+        await client.say(START[protocol], id="good", payload={"query": TICKER})
+        await client.say(START[protocol], id="bad", payload={"query": query})
+        message = await client.hear()
+        assert (message["type"], message["id"]) == ("error", "bad")
+        first = message["payload"][0] if protocol == "graphql-transport-ws" else message["payload"]
+        assert first["extensions"]["code"] == code
+        await stage.publish("BTC/USD", "5")
+        assert (await client.hear())["id"] == "good"
+
+
+async def test_an_unknown_operation_name_fails_only_that_operation(stage: Stage) -> None:
+    async with connect(stage, init=None) as client:
+        await client.say("subscribe", id="1", payload={"query": "query A { hello }", "operationName": "B"})
+        message = await client.hear()
+        assert message["type"] == "error"
+        assert message["payload"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+        await client.say("subscribe", id="1", payload={"query": "query A { hello }", "operationName": "A"})
+        assert (await client.hear())["payload"] == {"data": {"hello": "hello world"}}
+
+
+async def test_no_event_follows_complete(stage: Stage) -> None:
+    async with connect(stage, init=None) as client:
+        await client.say("subscribe", id="1", payload={"query": TICKER})
+        await stage.until(streams=1)
+        await client.say("complete", id="1")
+        await client.say("ping", payload={"n": 1})
+        assert await client.hear() == {"type": "pong", "payload": {"n": 1}}
+        await stage.publish("BTC/USD", "1")
+        await client.say("ping")
+        assert await client.hear() == {"type": "pong"}
+        assert stage.hub.figures.groups == 0
+
+
+@pytest.mark.parametrize("payload", ["absent", None, {}])
+async def test_an_empty_init_payload_is_accepted(stage: Stage, payload: Any) -> None:
+    async with connect(stage) as client:
+        await client.say("connection_init", **({} if payload == "absent" else {"payload": payload}))
+        assert await client.hear() == {"type": "connection_ack"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"text"',
+        "[]",
+        "{",
+        "{}",
+        '{"type":"nonsense"}',
+        '{"type":1}',
+        '{"type":"connection_init","payload":[]}',
+        '{"type":"subscribe","id":"","payload":{"query":"{hello}"}}',
+        '{"type":"subscribe","id":1,"payload":{"query":"{hello}"}}',
+        '{"type":"subscribe","id":"1"}',
+        '{"type":"subscribe","id":"1","payload":{"query":1}}',
+        '{"type":"subscribe","id":"1","payload":{"query":"{hello}","variables":[]}}',
+        "[" * 100_000,
+    ],
+)
+async def test_what_the_protocol_does_not_know_closes_with_4400(stage: Stage, text: str) -> None:
+    async with connect(stage, init=None) as client:
+        await client.socket.send(text)
+        code, reason = await client.closed()
+        assert code == 4400
+        assert reason.startswith("Invalid message")
+
+
+async def test_binary_messages_close_with_4400(stage: Stage) -> None:
+    async with connect(stage, init=None) as client:
+        await client.socket.send(b"{}")
+        assert (await client.closed())[0] == 4400
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_nothing_starts_before_init(stage: Stage, protocol: str) -> None:
+    async with connect(stage, protocol=protocol) as client:
+        await client.say(START[protocol], id="1", payload={"query": "{ hello }"})
+        assert (await client.closed())[0] == 4401
+
+
+async def test_a_second_init_closes_with_4429(stage: Stage) -> None:
+    async with connect(stage, init=None) as client:
+        await client.say("connection_init")
+        assert (await client.closed())[0] == 4429
+
+
+async def test_a_taken_id_closes_with_4409(stage: Stage) -> None:
+    async with connect(stage, init=None) as client:
+        await client.say("subscribe", id="1", payload={"query": TICKER})
+        await client.say("subscribe", id="1", payload={"query": TICKER})
+        assert await client.closed() == (4409, "Subscriber for 1 already exists")
+
+
+async def test_a_client_that_never_says_init_is_closed_with_4408() -> None:
+    async with open_stage(socket_init_timeout_s=0.2) as stage, connect(stage) as client:
+        assert (await client.closed())[0] == 4408
+
+
+async def test_a_client_without_a_protocol_of_ours_is_closed_with_4406(stage: Stage) -> None:
+    async with websockets.connect(stage.ws_url) as socket:
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4406
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"authorization": "Bearer user:7"},
+        {"Authorization": "Bearer user:7"},
+        {"token": "user:7"},
+        {"apiKey": "key-7"},
+        {"X-API-Key": "key-7"},
+    ],
+)
+async def test_the_init_payload_says_who_it_is(stage: Stage, protocol: str, payload: dict[str, str]) -> None:
+    async with connect(stage, protocol=protocol, init=payload) as client:
+        await client.say(START[protocol], id="1", payload={"query": "{ whoami }"})
+        assert (await client.hear())["payload"] == {"data": {"whoami": "user7@fullon"}}
+
+
+@pytest.mark.parametrize("options", [{"additional_headers": {"Authorization": "Bearer user:7"}}, {"query": "?token=user:7"}])
+async def test_a_header_or_a_query_token_says_who_it_is(stage: Stage, options: dict[str, Any]) -> None:
+    async with connect(stage, init=None, **options) as client:
+        await client.say("subscribe", id="1", payload={"query": "{ whoami }"})
+        assert (await client.hear())["payload"] == {"data": {"whoami": "user7@fullon"}}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_wrong_token_is_refused_at_init(stage: Stage, protocol: str) -> None:
+    async with connect(stage, protocol=protocol) as client:
+        await client.say("connection_init", payload={"token": "forged"})
+        if protocol == "graphql-ws":
+            message = await client.hear()
+            assert message["type"] == "connection_error"
+            assert message["payload"]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert await client.closed() == (4403, "UNAUTHENTICATED: the token is not valid")
+
+
+async def test_the_stream_ends_when_the_token_does(stage: Stage) -> None:
+    until = time.time() + 0.4
+    async with connect(stage, init={"token": f"until:{until}"}) as client:
+        await client.say("subscribe", id="1", payload={"query": TICKER})
+        message = await client.hear()
+        assert message["type"] == "error"
+        assert message["payload"][0]["extensions"]["code"] == "TOKEN_EXPIRED"
+        assert (await client.closed())[0] == 4403
+        assert 0 <= time.time() - until < 1
+
+
+async def test_a_ping_with_a_fresh_token_keeps_the_socket(stage: Stage) -> None:
+    async with connect(stage, init={"token": f"until:{time.time() + 0.5}"}) as client:
+        await client.say("subscribe", id="1", payload={"query": TICKER})
+        later = time.time() + 60
+        await client.say("ping", payload={"token": f"until:{later}"})
+        assert await client.hear() == {"type": "pong", "payload": {"renewed": True, "expiresAt": later}}
+        await client.say("ping", payload={"token": "user:9"})
+        assert (await client.hear())["payload"]["code"] == "FORBIDDEN"
+        with pytest.raises(TimeoutError):
+            await client.hear(timeout_s=1.2)
+        await stage.publish("BTC/USD", "1")
+        assert (await client.hear())["type"] == "next"
+
+
+async def test_one_socket_runs_a_bounded_number_of_operations() -> None:
+    async with open_stage(socket_subscriptions_max=2) as stage, connect(stage, init=None) as client:
+        for identity in ("1", "2", "3"):
+            await client.say("subscribe", id=identity, payload={"query": TICKER})
+        message = await client.hear()
+        assert (message["type"], message["id"]) == ("error", "3")
+        assert message["payload"][0]["extensions"]["code"] == "RATE_LIMITED"
+        await client.say("complete", id="1")
+        await client.say("subscribe", id="3", payload={"query": "{ hello }"})
+        assert (await client.hear())["type"] == "next"
+
+
+async def test_a_page_of_another_origin_is_not_let_in() -> None:
+    async with open_stage(cors_origins=["https://good.example"]) as stage:
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            async with connect(stage, origin=Origin("https://evil.example")):
+                pass
+        assert refused.value.response.status_code == 403
+        for origin in ("https://good.example", stage.url.removesuffix("/graphql")):
+            async with connect(stage, init=None, origin=Origin(origin)):
+                pass
+
+
+async def test_more_sockets_than_allowed_are_refused() -> None:
+    async with open_stage(socket_connections_max=1) as stage, connect(stage, init=None):
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            async with connect(stage):
+                pass
+        assert refused.value.response.status_code == 503
+
+
+async def test_a_message_that_is_too_long_closes_the_socket() -> None:
+    async with open_stage(socket_message_bytes_max=2_000) as stage, connect(stage, init=None) as client:
+        await client.say("subscribe", id="1", payload={"query": "#" * 3_000 + TICKER})
+        assert (await client.closed())[0] == 1009
+
+
+async def test_a_drain_tells_every_stream_and_closes(stage: Stage) -> None:
+    async with connect(stage, init=None) as client:
+        await client.say("subscribe", id="1", payload={"query": TICKER})
+        await stage.until(streams=1)
+        stage.hub.drain()
+        message = await client.hear()
+        assert message["payload"][0]["extensions"]["code"] == "SERVER_SHUTDOWN"
+        assert (await client.closed())[0] == 1012
+        with pytest.raises(websockets.InvalidStatus):
+            async with connect(stage):
+                pass
+
+
+async def test_a_failing_operation_hides_its_cause_and_gives_an_id(stage: Stage) -> None:
+    async with connect(stage, init=None) as client:
+        await client.say("subscribe", id="1", payload={"query": "{ broken }"})
+        payload = (await client.hear())["payload"]
+        assert payload["data"] == {"broken": None}
+        assert payload["errors"][0]["extensions"]["code"] == "INTERNAL"
+        assert "secret" not in json.dumps(payload)
+
+
+async def test_a_slow_operation_ends_with_timeout() -> None:
+    async with open_stage(timeout_s=0.1) as stage, connect(stage, init=None) as client:
+        await client.say("subscribe", id="1", payload={"query": "{ slow }"})
+        payload = (await client.hear())["payload"]
+        assert payload["errors"][0]["extensions"]["code"] == "TIMEOUT"
+        assert (await client.hear())["type"] == "complete"
+
+
+async def test_nothing_is_left_after_clients_vanish(stage: Stage) -> None:
+    tasks = len(asyncio.all_tasks())
+    for _ in range(20):
+        async with websockets.connect(stage.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")]) as socket:
+            await socket.send('{"type":"connection_init"}')
+            await socket.recv()
+            await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": {"query": TICKER}}))
+            await socket.send(json.dumps({"type": "subscribe", "id": "2", "payload": {"query": "{ slow }"}}))
+            socket.transport.abort()
+    async with asyncio.timeout(5):
+        while stage.hub.figures.sockets or len(asyncio.all_tasks()) > tasks:
+            await asyncio.sleep(0.01)
+    assert stage.hub.figures.groups == 0
+    assert not stage.hub.watched
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_the_gql_client_subscribes_and_queries(stage: Stage, protocol: str) -> None:
+    transport = WebsocketsTransport(url=stage.ws_url, subprotocols=[Subprotocol(protocol)], init_payload={"token": "user:3"})
+    async with GqlClient(transport=transport) as session:
+        assert await session.execute(gql("{ whoami }")) == {"whoami": "user3@fullon"}
+        stream = session.subscribe(gql(TICKER))
+        first = asyncio.ensure_future(anext(stream))
+        await stage.until(streams=1)
+        await stage.publish("BTC/USD", "7.5")
+        assert await first == {"ticker": {"symbol": "BTC/USD", "last": "7.5"}}
+        await stream.aclose()
