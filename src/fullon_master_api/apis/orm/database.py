@@ -1,0 +1,281 @@
+"""The SQL database: its engines, its transactions and the translation of its errors."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import URL, Connection, event, func, insert, literal, make_url, select
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from fullon_master_api.apis.orm.tables import utc_now
+from fullon_master_api.apis.orm.tables_services import audit, events, leases
+from fullon_master_api.errors import BadUserInput, Conflict, Forbidden, GatewayError, StaleEpoch, StoreUnavailable
+from fullon_master_api.logs import get_logger
+from fullon_master_api.model import Fence, Principal
+
+log = get_logger(__name__)
+
+Hint = Callable[[str, int], Awaitable[None]]
+"""Told (topic, newest sequence) after a commit. Losing a call costs latency, never data."""
+
+BUSY_TIMEOUT_MS: Final = 5_000
+IDLE_IN_TRANSACTION_MS: Final = 5_000
+
+
+class Write:
+    """One open transaction, with the events and audit rows that are committed together with its changes."""
+
+    def __init__(self, connection: AsyncConnection, dialect: str) -> None:
+        self.connection = connection
+        self.dialect = dialect
+        self._events: list[dict[str, Any]] = []
+        self.sequences: dict[str, int] = {}
+
+    def emit(self, topic: str, kind: str, record: object) -> None:
+        """Append an event to the outbox when the transaction ends."""
+        self._events.append({"topic": topic, "kind": kind, "payload": msgspec.json.encode(record), "created_at": utc_now()})
+
+    async def audit(self, principal: Principal | None, action: str, subject: str, **detail: object) -> None:
+        """Keep who did what to what; a principal of None is the platform itself."""
+        who = {"uid": principal.uid, "mail": principal.mail} if principal else {"uid": None, "mail": None}
+        await self.connection.execute(insert(audit).values(**who, action=action, subject=subject, detail=detail))
+
+    async def lock(self, name: str) -> None:
+        """Wait until no other transaction holds this name; SQLite has a single writer, so there it is held already."""
+        if self.dialect == "postgresql":
+            await self.connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
+    async def check_fence(self, fence: Fence | None) -> None:
+        """Refuse to go on when the lease has moved on, and keep it from moving until the commit.
+
+        Raises: StaleEpoch.
+        """
+        if fence is None:
+            return
+        held = select(leases.c.epoch).where(leases.c.name == fence.service).with_for_update(read=True)
+        epoch = await self.connection.scalar(held)
+        if epoch != fence.epoch:
+            raise StaleEpoch(f"epoch of {fence.service!r} is {epoch or 0}, the write carried {fence.epoch}")
+
+    async def flush_events(self) -> None:
+        """Insert what was emitted.
+
+        Readers ask for "rows after the last I saw", so within a topic the order of numbers must be the order of commits: the
+        lock of the topic is held from the number's making to the commit. Sorted, so that two writers never wait in a ring.
+        """
+        if not self._events:
+            return
+        pending = sorted(self._events, key=lambda row: row["topic"])
+        for topic in dict.fromkeys(row["topic"] for row in pending):
+            await self.lock(f"topic {topic}")
+        statement = insert(events).returning(events.c.sequence, events.c.topic, sort_by_parameter_order=True)
+        for sequence, topic in await self.connection.execute(statement, pending):
+            self.sequences[topic] = sequence
+        self._events.clear()
+
+
+class Database:
+    """Engines of one SQL store: many readers, and on SQLite a single writer that the others wait for in turn."""
+
+    def __init__(self, reader: AsyncEngine, writer: AsyncEngine, hint: Hint | None) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._hint = hint
+        self.dialect = writer.dialect.name
+
+    @property
+    def engines(self) -> Sequence[AsyncEngine]:
+        """The engines whose statements are this store's: one on PostgreSQL, two on SQLite."""
+        return [self._writer] if self.dialect == "postgresql" else [self._reader, self._writer]
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncConnection, None]:
+        """A connection for statements that change nothing, each seeing what is committed when it starts."""
+        with translated():
+            async with self._reader.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def write(self, *, fence: Fence | None = None) -> AsyncGenerator[Write, None]:
+        """A transaction: all of it is committed with its events, or nothing is.
+
+        Raises: StaleEpoch when `fence` is not the lease's epoch any more.
+        """
+        with translated():
+            async with self._writer.begin() as connection:
+                write = Write(connection, self.dialect)
+                await write.check_fence(fence)
+                yield write
+                await write.flush_events()
+        await self._tell(write.sequences)
+
+    async def _tell(self, sequences: dict[str, int]) -> None:
+        if self._hint is None:
+            return
+        for topic, sequence in sequences.items():
+            try:
+                await self._hint(topic, sequence)
+            except GatewayError as error:  # The change is committed; readers find it when they next look.
+                log.warning("orm.hint_lost", topic=topic, sequence=sequence, error=error.message)
+
+    async def ping(self) -> None:
+        """Raises: StoreUnavailable when the store does not answer."""
+        async with self.read() as connection:
+            await connection.scalar(select(literal(1)))
+
+    def pool_status(self) -> dict[str, str]:
+        """What each pool holds, in SQLAlchemy's words, for whoever looks after the server."""
+        return {("writer" if engine is self._writer else "reader"): engine.pool.status() for engine in self.engines}
+
+    async def aclose(self) -> None:
+        for engine in self.engines:
+            await engine.dispose()
+
+
+def open_database(
+    url: str,
+    *,
+    hint: Hint | None = None,
+    pool_size: int = 20,
+    max_overflow: int = 10,
+    pool_timeout_s: float = 10.0,
+    pool_recycle_s: int = 1800,
+    pre_ping: bool = True,
+) -> Database:
+    """Engines for a URL. Nothing is connected yet; the pool opens connections as they are needed."""
+    where = make_url(url)
+    if where.get_backend_name() == "sqlite":
+        return _open_sqlite(where, hint=hint, readers=min(pool_size, 8), timeout_s=pool_timeout_s)
+    writer = create_async_engine(
+        where,
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        pool_timeout=pool_timeout_s,
+        pool_recycle=pool_recycle_s,
+        pool_pre_ping=pre_ping,
+        connect_args={
+            "timeout": pool_timeout_s,
+            "server_settings": {
+                "timezone": "UTC",
+                "jit": "off",
+                # A process that was paused inside a transaction must not hold its locks against the new owner of a service.
+                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
+            },
+        },
+    )
+    return Database(writer.execution_options(isolation_level="AUTOCOMMIT"), writer, hint)
+
+
+def _open_sqlite(where: URL, *, hint: Hint | None, readers: int, timeout_s: float) -> Database:
+    if where.database in (None, "", ":memory:"):
+        raise ValueError("the SQLite store must be a file: every connection would see another store in memory")
+    assert where.database is not None
+    Path(where.database).parent.mkdir(parents=True, exist_ok=True)
+    reader = create_async_engine(
+        where, isolation_level="AUTOCOMMIT", pool_size=readers, max_overflow=0, pool_timeout=timeout_s, pool_reset_on_return=None
+    )
+    writer = create_async_engine(where, pool_size=1, max_overflow=0, pool_timeout=timeout_s)
+    for engine in (reader, writer):
+        event.listen(engine.sync_engine, "connect", prepare_sqlite)
+    event.listen(writer.sync_engine, "begin", begin_immediate)
+    return Database(reader, writer, hint)
+
+
+def prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    """Settings of a new SQLite connection; its driver must not begin transactions by itself."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def begin_immediate(connection: Connection) -> None:
+    """Take the write lock at once: a transaction that reads first and then writes could not be repeated when it is busy."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+# ---- errors ------------------------------------------------------------------------------------------------------------
+
+_UNIQUE: Final = ("UniqueViolation", "UNIQUE constraint failed")
+_FOREIGN: Final = ("ForeignKeyViolation", "FOREIGN KEY constraint failed", "RestrictViolation")
+_AWAY: Final = (
+    "CannotConnectNow",
+    "ConnectionDoesNotExist",
+    "TooManyConnections",
+    "AdminShutdown",
+    "IdleInTransaction",
+    "Deadlock",
+)
+
+
+@contextmanager
+def translated() -> Generator[None, None, None]:
+    """Turn the library's errors into ours: a client sees no SQL and no driver's words."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise _integrity(error) from error
+    except (OperationalError, InterfaceError, PoolTimeout, OSError) as error:
+        raise StoreUnavailable("the SQL store does not answer") from error
+    except DBAPIError as error:
+        if error.connection_invalidated or any(word in str(error.orig) for word in _AWAY):
+            raise StoreUnavailable("the SQL store does not answer") from error
+        if any(word in str(error.orig) for word in ("DataError", "CharacterNotInRepertoire", "UntranslatableCharacter")):
+            raise BadUserInput("a value cannot be kept by the store") from error
+        raise
+    except (UnicodeEncodeError, sqlite3.DataError, OverflowError) as error:
+        raise BadUserInput("a value cannot be kept by the store") from error
+
+
+def _integrity(error: IntegrityError) -> GatewayError:
+    text = str(error.orig)
+    if any(word in text for word in _UNIQUE):
+        return Conflict("something of that name or number is there already")
+    if any(word in text for word in _FOREIGN):
+        return Conflict("what it refers to is not there, or something else still refers to it")
+    return BadUserInput("a value is missing or outside what the store keeps")
+
+
+# ---- rights ------------------------------------------------------------------------------------------------------------
+
+
+def may_write(principal: Principal | None) -> None:
+    """Raises: Forbidden when the credential may only read."""
+    if principal is not None and not principal.may_write:
+        raise Forbidden("this credential may only read")
+
+
+def must_be_admin(principal: Principal | None) -> None:
+    """Raises: Forbidden when a person who is not an admin asks."""
+    may_write(principal)
+    if principal is not None and not principal.is_admin:
+        raise Forbidden("Admin access required")
+
+
+def sees_all(principal: Principal | None) -> bool:
+    """The platform itself and the admins see everybody's; anybody else only what is theirs."""
+    return principal is None or principal.is_admin
+
+
+def chunks(keys: Sequence[Any], size: int = 10_000) -> Generator[Sequence[Any], None, None]:
+    """Parts of a list that fit into the parameters of one statement."""
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
+
+
+def grouped(pairs: Sequence[tuple[Any, Any]], keys: Sequence[Any]) -> list[list[Any]]:
+    """Values of (key, value) pairs, aligned with `keys`."""
+    found: dict[Any, list[Any]] = defaultdict(list)
+    for key, value in pairs:
+        found[key].append(value)
+    return [found[key] for key in keys]

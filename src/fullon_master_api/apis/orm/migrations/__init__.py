@@ -1,0 +1,1 @@
+"""The changes of the SQL schema, in order; run by `migrate.py`."""

@@ -1,0 +1,1 @@
+"""One module for each change of the schema; a module that was released never changes."""

@@ -1,0 +1,228 @@
+"""Lists of records: many by key, pages by keyset, and pages of many parents in one statement."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, FromClause, Select, func, literal, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fullon_master_api.apis.orm.columns import ID_MAX, UtcTime
+from fullon_master_api.apis.orm.database import chunks
+from fullon_master_api.errors import BadCursor, BadUserInput
+from fullon_master_api.model import Record
+
+T = TypeVar("T", bound=Record)
+
+FIRST_DEFAULT: Final = 50
+FIRST_MAX: Final = 500
+VERSION: Final = 1
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """Rows of a list in its order, a cursor for each, and whether more follow. `total` is counted only when asked."""
+
+    rows: list[T]
+    cursors: list[str]
+    has_next: bool
+    has_previous: bool = False
+    total: int | None = None
+
+
+class _Cursor(msgspec.Struct, array_like=True, frozen=True):
+    version: int
+    listing: str
+    order: str
+    at: str | int
+    key: str | int
+
+
+class Listing(Generic[T]):
+    """How records of one kind are selected, sorted and paged.
+
+    `record` gets a column for each of its fields: of `columns` where named there, else of `table`. `sorts` are the orders
+    that a caller may ask for by name, with "-" before it for the newest or largest first; the key breaks ties.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        record: type[T],
+        table: FromClause,
+        key: ColumnElement[Any],
+        *,
+        source: FromClause | None = None,
+        columns: Mapping[str, ColumnElement[Any]] | None = None,
+        sorts: Mapping[str, ColumnElement[Any]],
+        default: str,
+    ) -> None:
+        self.name = name
+        self.record = record
+        self.key = key
+        self.source = table if source is None else source
+        self.sorts = dict(sorts)
+        self.default = default
+        extra = columns or {}
+        self.columns = [(extra[field] if field in extra else table.c[field]).label(field) for field in record.__struct_fields__]
+
+    def select(self, *where: ColumnElement[bool]) -> Select[Any]:
+        return select(*self.columns).select_from(self.source).where(*where)
+
+    async def all(self, connection: AsyncConnection, *where: ColumnElement[bool], limit: int | None = None) -> list[T]:
+        """Every row of a list that is known to be short, in the default order."""
+        statement = self.select(*where).order_by(*self._order(self.default)[0]).limit(limit)
+        return [self.record(**row._mapping) for row in await connection.execute(statement)]
+
+    async def one(self, connection: AsyncConnection, *where: ColumnElement[bool]) -> T | None:
+        row = (await connection.execute(self.select(*where).limit(1))).first()
+        return None if row is None else self.record(**row._mapping)
+
+    async def many(
+        self,
+        connection: AsyncConnection,
+        keys: Sequence[Any],
+        *where: ColumnElement[bool],
+        by: ColumnElement[Any] | None = None,
+    ) -> list[T | None]:
+        """Record of each key in the order asked, None where it is absent or not allowed by `where`. One statement."""
+        column = self.key if by is None else by
+        found: dict[Any, T] = {}
+        for part in chunks(_possible(keys)):
+            statement = self.select(column.in_(part), *where).add_columns(column.label("_key"))
+            for row in await connection.execute(statement):
+                found[row[-1]] = self._record(row)
+        return [found.get(key) for key in keys]
+
+    async def page(
+        self,
+        connection: AsyncConnection,
+        *where: ColumnElement[bool],
+        first: int = FIRST_DEFAULT,
+        after: str | None = None,
+        order: str | None = None,
+        total: bool = False,
+    ) -> Page[T]:
+        """One page. Raises: BadUserInput for a bad `first` or `order`; BadCursor."""
+        order = self._checked_order(order)
+        limit = checked_first(first)
+        ordering, at = self._order(order)
+        statement = self.select(*where, *self._after(order, after)).add_columns(at.label("_at"), self.key.label("_key"))
+        rows = (await connection.execute(statement.order_by(*ordering).limit(limit + 1))).all()
+        count = await self.count(connection, *where) if total else None
+        return self._page(rows, limit, order, count, has_previous=after is not None)
+
+    async def pages_of(
+        self,
+        connection: AsyncConnection,
+        parent: ColumnElement[Any],
+        parents: Sequence[Any],
+        *where: ColumnElement[bool],
+        first: int = FIRST_DEFAULT,
+        after: str | None = None,
+        order: str | None = None,
+    ) -> list[Page[T]]:
+        """A page of each parent, aligned with `parents`, in one statement whatever their number."""
+        order = self._checked_order(order)
+        limit = checked_first(first)
+        ordering, at = self._order(order)
+        rows: dict[Any, list[Any]] = {}
+        for part in chunks(_possible(parents)):
+            ranked = (
+                self.select(parent.in_(part), *where, *self._after(order, after))
+                .add_columns(
+                    parent.label("_parent"),
+                    func.row_number().over(partition_by=parent, order_by=ordering).label("_n"),
+                    at.label("_at"),
+                    self.key.label("_key"),
+                )
+                .subquery()
+            )
+            place = [ranked.c["_parent"], ranked.c["_n"]]
+            statement = select(ranked).where(ranked.c["_n"] <= limit + 1).order_by(*place)
+            for row in await connection.execute(statement):
+                rows.setdefault(row._mapping["_parent"], []).append(row)
+        return [self._page(rows.get(key, ()), limit, order, None, has_previous=after is not None) for key in parents]
+
+    async def lists_of(
+        self, connection: AsyncConnection, parent: ColumnElement[Any], parents: Sequence[Any], *where: ColumnElement[bool]
+    ) -> list[list[T]]:
+        """Every row of each parent, aligned with `parents`, for lists that are known to be short. One statement."""
+        found: dict[Any, list[T]] = {}
+        for part in chunks(_possible(parents)):
+            statement = self.select(parent.in_(part), *where).add_columns(parent.label("_parent"))
+            for row in await connection.execute(statement.order_by(*self._order(self.default)[0])):
+                found.setdefault(row[-1], []).append(self._record(row))
+        return [found.get(key, []) for key in parents]
+
+    async def count(self, connection: AsyncConnection, *where: ColumnElement[bool]) -> int:
+        statement = select(func.count()).select_from(self.source).where(*where)
+        return int(await connection.scalar(statement) or 0)
+
+    def _record(self, row: Any) -> T:
+        return self.record(**{field: row[index] for index, field in enumerate(self.record.__struct_fields__)})
+
+    def _page(self, rows: Sequence[Any], limit: int, order: str, total: int | None, *, has_previous: bool) -> Page[T]:
+        shown = rows[:limit]
+        return Page(
+            rows=[self._record(row) for row in shown],
+            cursors=[self._cursor(order, row._mapping["_at"], row._mapping["_key"]) for row in shown],
+            has_next=len(rows) > limit,
+            has_previous=has_previous,
+            total=total,
+        )
+
+    def _checked_order(self, order: str | None) -> str:
+        if order is None:
+            return self.default
+        if order.removeprefix("-") not in self.sorts:
+            raise BadUserInput(
+                f"order was {order!r}, must be one of {', '.join(self.sorts)}, with - for descending", path=("order",)
+            )
+        return order
+
+    def _order(self, order: str) -> tuple[list[ColumnElement[Any]], ColumnElement[Any]]:
+        column = self.sorts[order.removeprefix("-")]
+        if order.startswith("-"):
+            return [column.desc(), self.key.desc()], column
+        return [column.asc(), self.key.asc()], column
+
+    def _cursor(self, order: str, at: Any, key: Any) -> str:
+        value = at.isoformat() if isinstance(at, datetime) else at
+        raw = msgspec.json.encode(_Cursor(VERSION, self.name, order, value, key))
+        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+    def _after(self, order: str, cursor: str | None) -> list[ColumnElement[bool]]:
+        if cursor is None:
+            return []
+        column = self.sorts[order.removeprefix("-")]
+        try:
+            raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+            made = msgspec.json.decode(raw, type=_Cursor)
+            at: Any = datetime.fromisoformat(str(made.at)) if isinstance(column.type, UtcTime) else made.at
+        except (ValueError, binascii.Error, msgspec.DecodeError) as error:
+            raise BadCursor("the cursor is not one of this server's", path=("after",)) from error
+        fits = type(at) in (datetime, column.type.python_type) and type(made.key) is self.key.type.python_type
+        if (made.version, made.listing, made.order) != (VERSION, self.name, order) or not fits:
+            raise BadCursor("the cursor belongs to another list or another order", path=("after",))
+        if (isinstance(at, datetime) and at.tzinfo is None) or not all(_possible([value]) for value in (at, made.key)):
+            raise BadCursor("the cursor is not one of this server's", path=("after",))
+        place = tuple_(column, self.key)
+        mark = tuple_(literal(at, column.type), literal(made.key, self.key.type))
+        return [place < mark if order.startswith("-") else place > mark]
+
+
+def checked_first(first: int, *, most: int = FIRST_MAX, name: str = "first") -> int:
+    """Raises: BadUserInput when it is not 1 to `most`."""
+    if not 1 <= first <= most:
+        raise BadUserInput(f"{name} was {first}, must be 1 to {most}", path=(name,))
+    return first
+
+
+def _possible(keys: Sequence[Any]) -> list[Any]:
+    """The keys once each, without numbers that no row can have and no driver takes."""
+    return [key for key in dict.fromkeys(keys) if not isinstance(key, int) or 0 <= key <= ID_MAX]
