@@ -149,11 +149,13 @@ class OhlcvStore:
         fill: Fill = Fill.NONE,
         zone: str = "UTC",
         newest: bool | None = None,
+        limit_max: int = LIMIT_MAX,
     ) -> list[list[Candle]]:
         """Candles of each key, exact, oldest first.
 
-        Raises: BadUserInput for a limit outside 1 to 5,000, an end before the start, an unknown zone.
+        Raises: BadUserInput for a limit outside 1 to `limit_max`, an end before the start, an unknown zone.
         """
+        _check_range(start_ns, end_ns, limit, limit_max)
         span = Span(timeframe, start_ns=start_ns, end_ns=end_ns, limit=limit, zone=zone, newest=newest)
         return await self._read(keys, span, fill, reading.candles)
 
@@ -170,6 +172,7 @@ class OhlcvStore:
         newest: bool | None = None,
     ) -> list[CandleColumns]:
         """The same candles as columns of floats, for charts."""
+        _check_range(start_ns, end_ns, limit, LIMIT_MAX)
         span = Span(timeframe, start_ns=start_ns, end_ns=end_ns, limit=limit, zone=zone, newest=newest)
         return await self._read(keys, span, fill, reading.columns)
 
@@ -185,9 +188,10 @@ class OhlcvStore:
         end_ns: int | None = None,
         limit: int = 100,
         newest: bool | None = None,
+        limit_max: int = LIMIT_MAX,
     ) -> list[list[MarketTrade]]:
         """Public trades of each key, oldest first; trades of one instant in the order of their ids."""
-        _check_range(start_ns, end_ns, limit)
+        _check_range(start_ns, end_ns, limit, limit_max)
         if newest is None:
             newest = start_ns is None
         distinct = _distinct(keys, limit)
@@ -254,7 +258,6 @@ class Span:
     def __init__(
         self, timeframe: Timeframe, *, start_ns: int | None, end_ns: int | None, limit: int, zone: str, newest: bool | None
     ) -> None:
-        _check_range(start_ns, end_ns, limit)
         self.limit = limit
         self.frame: Frame = frame(timeframe, zone)
         self.newest = start_ns is None if newest is None else newest
@@ -300,14 +303,14 @@ class Span:
         return rows
 
 
-def _check_range(start_ns: int | None, end_ns: int | None, limit: int) -> None:
-    if not 1 <= limit <= LIMIT_MAX:
-        raise BadUserInput(f"limit was {limit}, must be 1 to {LIMIT_MAX}", path=["limit"])
+def _check_range(start_ns: int | None, end_ns: int | None, limit: int, limit_max: int) -> None:
+    if not 1 <= limit <= limit_max:
+        raise BadUserInput(f"limit was {limit}, must be 1 to {limit_max}", path=["limit"])
     for name, instant in (("start", start_ns), ("end", end_ns)):
         if instant is not None and not 0 <= instant <= TIME_MAX_S * NS:
             raise BadUserInput(f"{name} was {instant}, must be nanoseconds from 1970 to 2223", path=[name])
     if start_ns is not None and end_ns is not None and end_ns < start_ns:
-        raise BadUserInput("the end of the range lies before its start", path=["end"])
+        raise BadUserInput("the end of the range must not lie before its start", path=["end"])
 
 
 def _distinct(keys: Sequence[Key], limit: int) -> list[Key]:
