@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import ClassVar, Final
 
-CODES: Final = (
-    "PARSE_FAILED",
-    "VALIDATION_FAILED",
-    "BAD_USER_INPUT",
-    "BAD_CURSOR",
-    "UNAUTHENTICATED",
-    "TOKEN_EXPIRED",
-    "FORBIDDEN",
-    "NOT_FOUND",
-    "CONFLICT",
-    "IMMUTABLE",
-    "COST_LIMIT",
-    "DEPTH_LIMIT",
-    "TOO_LARGE",
-    "RATE_LIMITED",
-    "TIMEOUT",
-    "SLOW_CONSUMER",
-    "GAP",
-    "UNAVAILABLE",
-    "SERVER_SHUTDOWN",
-    "INTERNAL",
-)
-"""The closed list of public codes; `docs/errors.md` explains each to a client."""
+
+class ErrorCode(StrEnum):
+    """The closed list of public codes; `docs/errors.md` explains each to a client."""
+
+    PARSE_FAILED = "PARSE_FAILED"
+    VALIDATION_FAILED = "VALIDATION_FAILED"
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    BAD_CURSOR = "BAD_CURSOR"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    TOKEN_EXPIRED = "TOKEN_EXPIRED"
+    FORBIDDEN = "FORBIDDEN"
+    NOT_FOUND = "NOT_FOUND"
+    CONFLICT = "CONFLICT"
+    IMMUTABLE = "IMMUTABLE"
+    COST_LIMIT = "COST_LIMIT"
+    DEPTH_LIMIT = "DEPTH_LIMIT"
+    TOO_LARGE = "TOO_LARGE"
+    RATE_LIMITED = "RATE_LIMITED"
+    TIMEOUT = "TIMEOUT"
+    SLOW_CONSUMER = "SLOW_CONSUMER"
+    GAP = "GAP"
+    UNAVAILABLE = "UNAVAILABLE"
+    SERVER_SHUTDOWN = "SERVER_SHUTDOWN"
+    INTERNAL = "INTERNAL"
+
+
+CODES: Final = tuple(code.value for code in ErrorCode)
 
 MASKED: Final = "internal error; give the request id to whoever runs this server"
 
@@ -81,6 +86,10 @@ class TokenExpired(Unauthenticated):
     """The token was valid and its time is over: refresh it."""
 
     code = "TOKEN_EXPIRED"
+
+
+class UnknownUser(Unauthenticated):
+    """The credential is well signed, and its user is not there any more."""
 
 
 class Forbidden(GatewayError):

@@ -1,0 +1,90 @@
+"""What an endpoint of the cache is made of: what it may read, its actions, its streams."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from fullon_master_api.apis.cache import Cache
+from fullon_master_api.bus import Bus
+from fullon_master_api.model import Bot, DecimalText, ExchangeAccount, Principal
+
+SYMBOLS_MAX: Final = 200
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the endpoints work with.
+
+    `authenticate` takes the values of `Authorization` and of the API key header; None where both are absent.
+    `get_accounts` and `get_bots` answer what a principal owns: nothing else of accounts, orders and bots is shown to him.
+    """
+
+    cache: Cache
+    bus: Bus
+    authenticate: Callable[[str | None, str | None], Awaitable[Principal | None]]
+    get_accounts: Callable[[Principal], Awaitable[Sequence[ExchangeAccount]]]
+    get_bots: Callable[[Principal], Awaitable[Sequence[Bot]]]
+    api_key_header: str = "X-API-Key"
+
+
+class Refused(Exception):
+    """An action said no; `code` is one of the sockets' own codes."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+class Params(msgspec.Struct, frozen=True):
+    """What an action takes; a wrong type is refused before the action sees it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Answers once."""
+
+    params: type[Params]
+    answer: Callable[[Desk, Principal, Any], Awaitable[Json]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Answers whenever there is news. `open` refuses bad parameters before the stream is confirmed.
+
+    With `parts` it is a bare stream: its parameters stand beside `action`, every part is a stream under its own name, none
+    is confirmed, and the items have no envelope. Asking for a part again changes nothing.
+    """
+
+    params: type[Params]
+    open: Callable[[Desk, Principal, Any], Awaitable[AsyncGenerator[Json]]]
+    item: str = ""
+    parts: Callable[[Any], list[tuple[str, Params]]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """All that may be asked on one socket."""
+
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    streams: Mapping[str, Stream] = field(default_factory=dict)
+    admin_only: bool = False
+
+
+def number(value: DecimalText | Decimal | None) -> orjson.Fragment | None:
+    """A JSON number with exactly these digits: no float stands between."""
+    if value is None:
+        return None
+    return orjson.Fragment(format(value, "f") if isinstance(value, Decimal) else value)
+
+
+def seconds(ns: int | None) -> float | None:
+    """Epoch seconds, as the original's sockets tell time."""
+    return None if ns is None else ns / 1e9

@@ -1,0 +1,68 @@
+"""Who may open a socket of the cache."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.apis.cache.records import tick
+from tests.rest.cache.conftest import House
+
+TICKERS = "/ws/tickers/me"
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        (None, "Missing authentication token"),
+        ("", "Missing authentication token"),
+        ("nonsense", "Invalid authentication token"),
+        ("expired", "Invalid authentication token"),
+        ("gone", "User not found"),
+        ("broken", "Authentication error"),
+    ],
+)
+async def test_a_refused_socket_is_told_why_and_never_sent_data(house: House, token: str | None, reason: str) -> None:
+    await house.cache.tickers.set(tick())
+    async with house.client(TICKERS, token) as client:
+        with suppress(ConnectionClosed):
+            await client.send({"action": "subscribe", "exchange": "kraken", "symbol": "BTC/USD"})
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.receive()
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, reason)
+
+
+@pytest.mark.parametrize("headers", [{"Authorization": "Bearer trader"}, {"X-API-Key": "trader"}])
+async def test_the_token_may_come_in_a_header(house: House, headers: dict[str, str]) -> None:
+    async with house.client(TICKERS, None, headers) as client:
+        assert (await client.ask("get_all_tickers", exchange="kraken"))["success"] is True
+
+
+async def test_a_socket_ends_with_its_token(house: House) -> None:
+    async with house.client(TICKERS, "ends-in-0.2") as client:
+        assert (await client.ask("get_all_tickers", exchange="kraken"))["success"] is True
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.receive()
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "Invalid authentication token")
+
+
+async def test_connecting_takes_less_than_100_ms_and_ten_sockets_stream_at_once(house: House) -> None:
+    await house.cache.tickers.set(tick())
+
+    async def first_message(number: int) -> object:
+        async with house.client(f"/ws/tickers/{number}") as client:
+            await client.ask("stream_tickers", exchange="kraken", symbols=["BTC/USD"])
+            return (await client.receive())["result"]["price"]
+
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    async with house.client(TICKERS):
+        assert loop.time() - begun < 0.1
+    begun = loop.time()
+    assert await asyncio.gather(*(first_message(number) for number in range(10))) == [100.5] * 10
+    assert loop.time() - begun < 5
