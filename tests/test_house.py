@@ -14,6 +14,8 @@ from typing import Final
 
 import pytest
 
+from fullon_master_api import errors
+
 ROOT: Final = Path(__file__).parent.parent
 PACKAGE: Final = ROOT / "src" / "fullon_master_api"
 MODULES: Final = sorted(PACKAGE.rglob("*.py"))
@@ -350,3 +352,28 @@ def test_nothing_happens_at_import() -> None:
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.split("\n") == ["", ""]
+
+
+# ---- documents ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_document_of_errors_explains_every_code_and_no_other() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (\d{3}) \|", text, re.MULTILINE)
+    statuses = {kind.code: kind.http_status for kind in _kinds(errors.GatewayError)}
+    assert [code for code, _ in rows] == list(errors.CODES)
+    assert {code: int(status) for code, status in rows} == statuses
+
+
+def _kinds(kind: type[errors.GatewayError]) -> list[type[errors.GatewayError]]:
+    return [kind, *(deeper for below in kind.__subclasses__() for deeper in _kinds(below))]
+
+
+def test_no_document_points_to_a_file_that_is_not_there() -> None:
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    links = [
+        (document, link) for document in documents for link in re.findall(r"\]\(([^)#\s]+)", document.read_text(encoding="utf-8"))
+    ]
+    local = [(document, link) for document, link in links if "://" not in link]
+    assert len(local) >= 5
+    assert [f"{_name(document)}: {link}" for document, link in local if not (document.parent / link).exists()] == []
