@@ -47,14 +47,16 @@ VAGUE: Final = re.compile(
 )
 VAGUE_ALLOWED: Final = {PACKAGE / "services" / "manager.py", PACKAGE / "executor" / "core.py"}
 
-# What a refusal must hold at least one of: what is allowed, or what to do now.
-HINT: Final = re.compile(
-    r"\b(must|may|can|cannot|allowed|allows|only|known|needs?|needed|required|takes?|at (least|most)|more than|between|already|"
-    r"use|give|ask|try|wait|sign in|log in|set|run|read|resume|connect|name|choose|send|make|start|stop|refresh|expected|sort|"
-    r"remove|split|close|open|pass|write|too (large|long)|not (one of|now)|another|no (calendar|recording)|held by|missing|taken|"
-    r"it has|exchange now)\b",
-    re.IGNORECASE,
+# What a refusal must hold at least one of: what is allowed, what to do now, or which fact stands against it.
+ALLOWED: Final = r"must|may|can|cannot|allowed|allows|only|known|needs?|needed|required|takes?|at (least|most)|more than|between|expected|it has"
+TO_DO: Final = (
+    "use|give|ask|try|wait|sign in|log in|set|run|read|resume|connect|name|choose|send|make|start|stop|refresh|sort|store|remove|"
+    "split|close|open|pass|write"
 )
+FACTS: Final = (
+    r"^no|which no|already|too (large|long)|not (one of|now|of|JSON)|another|held by|missing|taken|switched off|exchange now"
+)
+HINT: Final = re.compile(rf"\b({ALLOWED}|{TO_DO}|{FACTS})\b", re.IGNORECASE)
 # Refusals of a caller's input or right. The others (absent, unavailable, timed out, not signed in) tell by their code.
 REFUSALS: Final = {
     "BadUserInput", "BadCursor", "Conflict", "Immutable", "CostLimit", "DepthLimit", "TooLarge", "RateLimited",
