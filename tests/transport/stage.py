@@ -271,10 +271,14 @@ class Stage:
     def ws_url(self) -> str:
         return self.url.replace("http", "ws", 1)
 
-    async def publish(self, symbol: str, last: str, *, sequence: int = 0, exchange: str = "kraken") -> None:
-        topic = ticker_topic(exchange, symbol)
-        self.latest[topic] = Ticker(exchange=exchange, symbol=symbol, last=last, received_ns=time.time_ns(), sequence=sequence)
-        await self.bus.publish(topic, self.latest[topic])
+    def store(self, symbol: str, last: str) -> Ticker:
+        """The latest ticker, as a snapshot finds it."""
+        tick = Ticker(exchange="kraken", symbol=symbol, last=last, received_ns=time.time_ns(), sequence=0)
+        self.latest[ticker_topic("kraken", symbol)] = tick
+        return tick
+
+    async def publish(self, symbol: str, last: str) -> None:
+        await self.bus.publish(ticker_topic("kraken", symbol), self.store(symbol, last))
 
     async def order(self, uid: int, number: int) -> Event:
         event = self.outbox.append(orders_topic(uid), {"number": number})

@@ -29,6 +29,12 @@ Page = Callable[[Request], Awaitable[Response]]
 """Answers a browser that opens `/graphql`: GraphiQL."""
 
 
+class BadRequest(BadUserInput):
+    """The request is JSON and not a GraphQL request."""
+
+    http_status = 400
+
+
 class UnsupportedMedia(GatewayError):
     """The body's media type is not one that GraphQL is sent in."""
 
@@ -119,7 +125,7 @@ class HttpEndpoint:
         most = self._desk.settings.batch_operations_max
         if not 0 < len(body) <= most:
             told = f"at most {most} operations" if most else "no batches: send one operation a request"
-            raise BadUserInput(f"the body was a list of {len(body)}; this server takes {told}")
+            raise BadRequest(f"the body was a list of {len(body)}; this server takes {told}")
         return [_operation(each) for each in body], True
 
     def _read_query(self, request: Request) -> Operation:
@@ -159,11 +165,11 @@ def read_json(text: str | bytes) -> Any:
 
 def _operation(body: Any) -> Operation:
     if type(body) is not dict:
-        raise BadUserInput("the request must be a JSON object with a 'query'")
+        raise BadRequest("the request must be a JSON object with a 'query'")
     try:
         return read_operation(body)
     except BadMessage as error:
-        raise BadUserInput(str(error)) from error
+        raise BadRequest(str(error)) from error
 
 
 # ---- media types and answers -------------------------------------------------------------------------------------------
