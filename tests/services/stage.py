@@ -1,0 +1,69 @@
+"""A small platform for the tests of the services: real stores in a folder, a real bus, a paper exchange where it is wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from fullon_master_api.apis.cache import open_cache
+from fullon_master_api.apis.ohlcv import open_ohlcv
+from fullon_master_api.apis.orm import open_orm
+from fullon_master_api.apis.orm.database import Hint
+from fullon_master_api.bus import Bus, open_bus
+from fullon_master_api.model import Symbol
+from fullon_master_api.services.resources import Resources, exchange_opener
+from fullon_master_api.settings import Settings
+
+T = TypeVar("T")
+
+
+def settings_of(folder: Path, **values: object) -> Settings:
+    """Settings of a test: nothing of the environment's `.env`, short waits."""
+    known: dict[str, object] = {"data_dir": folder, "lease_ttl_s": 1.0, "service_wait_s": 8.0, "ticker_reconnect_delay": 0.1}
+    return Settings(_env_file=None, **(known | values))  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def open_platform(folder: Path, **values: object) -> AsyncGenerator[Resources, None]:
+    """Everything the services work with, in SQLite files of this folder."""
+    settings = settings_of(folder, **values)
+    async with open_bus("memory://") as bus:
+
+        async def hint(topic: str, sequence: int) -> None:
+            bus.hint(topic, sequence)
+
+        async with _stores(settings, bus, hint) as resources:
+            yield resources
+
+
+@asynccontextmanager
+async def _stores(settings: Settings, bus: Bus, hint: Hint) -> AsyncGenerator[Resources, None]:
+    async with (
+        open_orm(settings.orm_url, hint=hint) as orm,
+        open_ohlcv(settings.ohlcv_url) as ohlcv,
+        open_cache(bus, "memory://") as cache,
+    ):
+        yield Resources(orm=orm, ohlcv=ohlcv, cache=cache, bus=bus, settings=settings, open_exchange=exchange_opener(settings))
+
+
+async def list_symbols(resources: Resources, names: Sequence[str], exchange: str = "kraken", **values: object) -> list[Symbol]:
+    """Put an exchange with these symbols into the catalogue."""
+    known = await resources.orm.exchanges.by_names([exchange])
+    row = known[0] or await resources.orm.exchanges.install(None, exchange)
+    fields = {"cat_ex_id": row.cat_ex_id, "backtest": 1} | values
+    return [await resources.orm.symbols.add(None, fields | {"symbol": name}) for name in names]
+
+
+async def until(look: Callable[[], Awaitable[T]], *, within_s: float = 15.0) -> T:
+    """The first answer of `look` that is true; fails when there is none in time."""
+    end = time.monotonic() + within_s
+    while True:
+        found = await look()
+        if found:
+            return found
+        assert time.monotonic() < end, f"still {found!r} after {within_s} s"
+        await asyncio.sleep(0.02)

@@ -1,0 +1,266 @@
+"""The supervisor and the manager: one owner, truthful state, crashes that are seen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from fullon_master_api.errors import ExchangeDenied, StaleEpoch
+from fullon_master_api.model import DesiredState, Fence, Principal, Role, Scope, ServiceName, ServiceState
+from fullon_master_api.services.board import FeedBoard
+from fullon_master_api.services.manager import ServiceManager
+from fullon_master_api.services.resources import Resources
+from fullon_master_api.services.runner import CollectingService, CrashPolicy, ServiceFactory
+from fullon_master_api.services.supervisor import Supervisor
+from tests.services.stage import open_platform, until
+
+TICKER = ServiceName.TICKER
+ADMIN = Principal(uid=1, mail="admin@fullon", role=Role.ADMIN, scopes=frozenset(Scope))
+QUICK = CrashPolicy(first_s=0.05, max_s=0.1, heartbeat_s=0.1)
+
+
+class Scripted:
+    """A service whose runs do what the test says: wait, fail, end."""
+
+    def __init__(self) -> None:
+        self.runs: list[Fence] = []
+        self.ended = 0
+        self.act: Callable[[FeedBoard], Awaitable[None]] = self.wait
+
+    async def wait(self, board: FeedBoard) -> None:
+        board.ready()
+        await asyncio.Event().wait()
+
+    def __call__(self, fence: Fence, board: FeedBoard) -> CollectingService:
+        script = self
+        script.runs.append(fence)
+
+        class Run:
+            async def run(self) -> None:
+                try:
+                    await script.act(board)
+                finally:
+                    script.ended += 1
+
+        return Run()
+
+
+@asynccontextmanager
+async def supervised(
+    resources: Resources, factory: ServiceFactory, *, ttl_s: float = 1.0, policy: CrashPolicy = QUICK
+) -> AsyncGenerator[Supervisor, None]:
+    supervisor = Supervisor(resources.orm.services, resources.bus, {TICKER: factory}, ttl_s=ttl_s, policy=policy, poll_s=0.05)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(supervisor.run())
+        yield supervisor
+        supervisor.stop()
+
+
+def manager_of(resources: Resources) -> ServiceManager:
+    return ServiceManager(resources.orm.services, resources.bus, wait_s=resources.settings.service_wait_s, ttl_s=1.0)
+
+
+async def test_a_service_is_started_stopped_and_restarted_and_the_answer_tells_what_was_seen(tmp_path: Path) -> None:
+    script = Scripted()
+    async with open_platform(tmp_path) as resources, supervised(resources, script):
+        manager = manager_of(resources)
+        started = await manager.start(TICKER, ADMIN)
+        assert (started.state, started.observed_generation) == (ServiceState.RUNNING, started.generation)
+        again = await manager.start(TICKER, ADMIN)
+        assert again.generation == started.generation
+        assert len(script.runs) == 1
+        restarted = await manager.restart(TICKER, ADMIN)
+        assert (restarted.state, restarted.generation) == (ServiceState.RUNNING, started.generation + 1)
+        assert (len(script.runs), script.ended) == (2, 1)
+        stopped = await manager.stop(TICKER, ADMIN)
+        assert (stopped.state, stopped.desired) == (ServiceState.STOPPED, DesiredState.STOPPED)
+        assert (len(script.runs), script.ended) == (2, 2)
+        assert (await manager.stop(TICKER, ADMIN)).generation == stopped.generation
+
+
+async def test_a_killed_service_shows_failed_with_its_error_and_runs_again(tmp_path: Path) -> None:
+    script = Scripted()
+    patient = CrashPolicy(first_s=30.0, max_s=60.0, heartbeat_s=0.1)
+    async with open_platform(tmp_path) as resources, supervised(resources, script, policy=patient) as supervisor:
+        manager = manager_of(resources)
+        await manager.start(TICKER, ADMIN)
+        task = supervisor.task(TICKER)
+        assert task is not None
+        task.cancel()
+
+        async def failed() -> bool:
+            return (await manager.get(TICKER)).state is ServiceState.FAILED
+
+        await until(failed)
+        seen = await manager.get(TICKER)
+        assert seen.last_error == "its task was cancelled from outside"
+        assert seen.last_error_at is not None
+        assert (await manager.start(TICKER, ADMIN)).state is ServiceState.RUNNING
+
+
+async def test_a_crashed_service_is_tried_again_by_itself(tmp_path: Path) -> None:
+    script = Scripted()
+
+    async def fail_once(board: FeedBoard) -> None:
+        board.ready()
+        if len(script.runs) == 1:
+            raise ValueError("the first run fails")
+        await asyncio.Event().wait()
+
+    script.act = fail_once
+    async with open_platform(tmp_path) as resources, supervised(resources, script):
+        manager = manager_of(resources)
+        await manager.start(TICKER, ADMIN)
+
+        async def back() -> bool:
+            row = await manager.get(TICKER)
+            return row.state is ServiceState.RUNNING and row.restarts == 1
+
+        await until(back)
+        assert (await manager.get(TICKER)).last_error == "ValueError: the first run fails"
+
+
+@pytest.mark.parametrize("ends", ["an error", "by itself"])
+async def test_five_failures_in_ten_minutes_are_a_crash_loop_that_an_admin_ends(tmp_path: Path, ends: str) -> None:
+    script = Scripted()
+
+    async def fail(board: FeedBoard) -> None:
+        if ends == "an error":
+            raise RuntimeError("always")
+
+    script.act = fail
+    async with open_platform(tmp_path) as resources, supervised(resources, script):
+        manager = manager_of(resources)
+        await manager.start(TICKER, ADMIN)
+
+        async def looping() -> bool:
+            return (await manager.get(TICKER)).state is ServiceState.CRASH_LOOP
+
+        await until(looping)
+        assert len(script.runs) == 5
+        expected = "RuntimeError: always" if ends == "an error" else "it ended by itself"
+        assert (await manager.get(TICKER)).last_error == expected
+        script.act = script.wait
+        assert (await manager.start(TICKER, ADMIN)).state is ServiceState.RUNNING
+        assert len(script.runs) == 6
+
+
+async def test_a_denied_credential_is_not_tried_again(tmp_path: Path) -> None:
+    script = Scripted()
+
+    async def deny(board: FeedBoard) -> None:
+        async with asyncio.TaskGroup():
+            raise ExchangeDenied("the key is not valid")
+
+    script.act = deny
+    async with open_platform(tmp_path) as resources, supervised(resources, script):
+        manager = manager_of(resources)
+        row = await manager.start(TICKER, ADMIN)
+        assert (row.state, row.last_error) == (ServiceState.FAILED, "ExchangeDenied: the key is not valid")
+        await asyncio.sleep(5 * QUICK.max_s)
+        assert len(script.runs) == 1
+
+
+async def test_a_feed_in_error_makes_the_service_degraded_and_says_which(tmp_path: Path) -> None:
+    script = Scripted()
+    boards: list[FeedBoard] = []
+
+    async def show(board: FeedBoard) -> None:
+        boards.append(board)
+        await script.wait(board)
+
+    script.act = show
+    async with open_platform(tmp_path) as resources, supervised(resources, script):
+        manager = manager_of(resources)
+        await manager.start(TICKER, ADMIN)
+        gauge = boards[0].feed("kraken:BTC/USD:ticker")
+        gauge.received(5_000_000_000, 4_000_000_000)
+        gauge.failed("the socket closed")
+
+        async def state_is(state: ServiceState) -> bool:
+            return (await manager.get(TICKER)).state is state
+
+        await until(lambda: state_is(ServiceState.DEGRADED))
+        feeds = (await manager.get(TICKER)).feeds
+        assert [(feed.feed, feed.messages, feed.lag_ms, feed.error) for feed in feeds] == [
+            ("kraken:BTC/USD:ticker", 1, 1000.0, "the socket closed")
+        ]
+        gauge.works()
+        await until(lambda: state_is(ServiceState.RUNNING))
+
+
+async def test_of_two_supervisors_one_runs_the_service_and_the_other_takes_over_when_it_leaves(tmp_path: Path) -> None:
+    one, two = Scripted(), Scripted()
+    async with open_platform(tmp_path) as resources:
+        manager = manager_of(resources)
+        async with supervised(resources, one, ttl_s=30.0) as first:
+            await until(lambda: _held(first))
+            await manager.start(TICKER, ADMIN)
+            async with supervised(resources, two, ttl_s=30.0) as second:
+                await asyncio.sleep(0.3)
+                assert (len(one.runs), len(two.runs), dict(second.held)) == (1, 0, {})
+                first.stop()
+                await until(lambda: _runs(two))
+                assert one.ended == 1
+                assert two.runs[0].epoch == one.runs[0].epoch + 1
+                row = await manager.get(TICKER)
+                assert (row.owner, row.epoch) == (second.owner, two.runs[0].epoch)
+
+
+async def test_an_owner_whose_lease_was_taken_ends_its_service_and_cannot_write(tmp_path: Path) -> None:
+    one, two = Scripted(), Scripted()
+    async with open_platform(tmp_path) as resources:
+        manager, store = manager_of(resources), resources.orm.services
+        async with supervised(resources, one, ttl_s=0.6) as first:
+            await manager.start(TICKER, ADMIN)
+            old = one.runs[0]
+            await store.release(first.owner, {TICKER.value: old.epoch})  # As if its time had run out while it was paused.
+            async with supervised(resources, two, ttl_s=30.0) as second:
+                await until(lambda: _held(second))
+                await until(lambda: _runs(two))
+                with pytest.raises(StaleEpoch):
+                    await store.observe(old, state=ServiceState.RUNNING)
+
+                async def ended() -> bool:
+                    return one.ended == 1
+
+                await until(ended)
+                assert (await manager.get(TICKER)).owner == second.owner
+
+
+async def test_a_service_that_nobody_runs_any_more_is_not_shown_as_running(tmp_path: Path) -> None:
+    async with open_platform(tmp_path) as resources:
+        store = resources.orm.services
+        epoch = (await store.claim([TICKER.value], "gone", 0.1))[TICKER.value]
+        await store.set_desired(TICKER, DesiredState.RUNNING, by=None)
+        await store.observe(Fence(service=TICKER.value, epoch=epoch), state=ServiceState.RUNNING, observed_generation=1)
+        impatient = ServiceManager(store, resources.bus, wait_s=0.1, ttl_s=-0.95)
+        await asyncio.sleep(0.2)
+        row = await impatient.get(TICKER)
+        assert row.state is ServiceState.FAILED
+        assert row.last_error is not None
+        assert row.last_error.startswith("no heartbeat since")
+        assert (await manager_of(resources).get(TICKER)).state is ServiceState.RUNNING
+
+
+async def test_auto_start_leaves_alone_what_an_admin_stopped(tmp_path: Path) -> None:
+    async with open_platform(tmp_path) as resources:
+        manager = ServiceManager(resources.orm.services, resources.bus, wait_s=0.1, ttl_s=1.0)
+        await manager.auto_start([TICKER])
+        assert (await manager.get(TICKER)).desired is DesiredState.RUNNING
+        assert (await manager.get(ServiceName.OHLCV)).desired is DesiredState.STOPPED
+        await manager.stop(TICKER, ADMIN)
+        await manager.auto_start([TICKER])
+        assert (await manager.get(TICKER)).desired is DesiredState.STOPPED
+
+
+async def _held(supervisor: Supervisor) -> bool:
+    return TICKER in supervisor.held
+
+
+async def _runs(script: Scripted) -> bool:
+    return bool(script.runs)
