@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
 
 from fullon_master_api.web import pages
 
@@ -16,7 +18,11 @@ from fullon_master_api.web import pages
 def _app() -> FastAPI:
     app = FastAPI(title="Fullon <Master> API", docs_url=None, redoc_url=None)
     pages.mount_pages(app)
-    app.add_route("/graphql", pages.serve_graphiql)
+
+    async def graphiql(_request: Request) -> Response:
+        return pages.graphiql_page()
+
+    app.add_route("/graphql", graphiql)
     return app
 
 

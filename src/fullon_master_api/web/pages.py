@@ -59,11 +59,6 @@ def graphiql_page(*, graphql_path: str = "/graphql", root_path: str = "") -> HTM
     )
 
 
-async def serve_graphiql(request: Request) -> Response:
-    """GraphiQL as an answer to `GET /graphql`: hand it to `graphql_routes(page=…)`."""
-    return graphiql_page(root_path=request.scope.get("root_path", ""))
-
-
 def swagger_page(*, title: str, openapi_path: str = "/openapi.json", root_path: str = "") -> HTMLResponse:
     """Swagger UI over the description at `openapi_path`."""
     return _page(
@@ -91,7 +86,7 @@ def mount_pages(app: FastAPI, *, openapi_path: str = "/openapi.json") -> None:
     """Serve the bundles at `/static`, Swagger UI at `/docs` and Redoc at `/redoc`.
 
     The app must be made with `docs_url=None, redoc_url=None`: FastAPI's own pages load their scripts from other hosts.
-    GraphiQL shares its path with the endpoint, so whoever serves `GET /graphql` answers browsers with `serve_graphiql`.
+    GraphiQL shares its path with the endpoint, so whoever serves `GET /graphql` answers browsers with `graphiql_page`.
     """
     if pages_are_built():
         app.mount(STATIC_PATH, BuiltFiles(directory=BUILT), name="static")
