@@ -9,7 +9,7 @@ from demo import TRADER, demo_server, log_in
 from gql import Client, gql
 from gql.transport.websockets import WebsocketsTransport
 
-ACCOUNTS = gql("{ me { exchangeAccounts { nodes { id name exchange { name } } } } }")
+ACCOUNTS = gql("{ me { exchangeAccounts { id name exchange { name } } } }")
 
 PLACE = gql("""
   mutation Place($input: PlaceOrderInput!) {
@@ -36,7 +36,7 @@ async def trade(url: str, token: str) -> None:
     )
     key = f"example-{uuid.uuid4().hex[:12]}"
     async with Client(transport=transport, execute_timeout=20) as session, asyncio.timeout(60):
-        accounts = (await session.execute(ACCOUNTS))["me"]["exchangeAccounts"]["nodes"]
+        accounts = (await session.execute(ACCOUNTS))["me"]["exchangeAccounts"]
         order = {
             "exchangeAccountId": accounts[0]["id"],
             "symbol": "BTC/USD",

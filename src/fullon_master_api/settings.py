@@ -199,7 +199,8 @@ class Settings(BaseSettings):
             return re.sub(r"^(postgres|postgresql)(\+\w+)?://", "postgresql+asyncpg://", url.get_secret_value())
         if name:
             password = f":{quote(self.db_password.get_secret_value(), safe='')}" if self.db_password else ""
-            return f"postgresql+asyncpg://{quote(self.db_user, safe='')}{password}@{self.db_host}:{self.db_port}/{quote(name, safe='')}"
+            server = f"{quote(self.db_user, safe='')}{password}@{self.db_host}:{self.db_port}"
+            return f"postgresql+asyncpg://{server}/{quote(name, safe='')}"
         return f"sqlite+aiosqlite:///{self.data_dir.resolve() / file}"
 
     @property

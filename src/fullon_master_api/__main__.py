@@ -1,0 +1,63 @@
+"""One process: owns the server and the supervisor as siblings, and the signals."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fullon_master_api.app import MasterGateway, open_gateway
+from fullon_master_api.errors import GatewayError
+from fullon_master_api.logs import get_logger
+from fullon_master_api.settings import Settings
+from fullon_master_api.transport.server import Server, server_config
+
+log = get_logger(__name__)
+
+READY_POLL_S: Final = 0.05
+
+OnReady = Callable[[MasterGateway], Awaitable[None]]
+
+
+async def serve(settings: Settings, listener: socket.socket, on_ready: OnReady) -> None:
+    """Serve on a bound socket until SIGTERM or SIGINT; then tell the sockets, stop the services, release the leases.
+
+    A sibling that ends by itself or fails ends the others, and its error is raised here.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_gateway(settings) as gateway:
+        config = server_config(
+            gateway.app, uvloop_enabled=settings.uvloop_enabled, message_bytes_max=settings.socket_message_bytes_max
+        )
+        server = Server(config, on_stop=gateway.stop)
+        async with asyncio.TaskGroup() as siblings:
+            siblings.create_task(lasting("server", server.serve_until(stop, listener), stop), name="server")
+            siblings.create_task(lasting("supervisor", gateway.run_services(), stop), name="supervisor")
+            siblings.create_task(announce(server, gateway, on_ready), name="ready")
+    log.info("server.stopped")
+
+
+async def lasting(name: str, work: Awaitable[None], stop: asyncio.Event) -> None:
+    """Work that must last until the process is stopped: ending before is a failure."""
+    await work
+    if not stop.is_set():
+        raise GatewayError(f"the {name} ended by itself: the process ends with it")
+
+
+async def announce(server: Server, gateway: MasterGateway, on_ready: OnReady) -> None:
+    """Say that it is ready once requests are taken and `/readyz` would answer 200, and not before."""
+    await server.ready.wait()
+    while not (await gateway.health.readiness()).ready:  # noqa: ASYNC110  stores and leases tell nobody when they are ready
+        await asyncio.sleep(READY_POLL_S)
+    await on_ready(gateway)
+
+
+if __name__ == "__main__":
+    from fullon_master_api.cli import main
+
+    main()

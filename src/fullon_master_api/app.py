@@ -1,0 +1,225 @@
+"""The composition root: opens the stores, wires the rooms, mounts the faces."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import Response
+from starlette.requests import Request
+
+from fullon_master_api.apis.cache import open_cache
+from fullon_master_api.apis.ohlcv import open_ohlcv
+from fullon_master_api.apis.orm import open_orm
+from fullon_master_api.apis.orm.database import Hint
+from fullon_master_api.auth.jwt import Signer
+from fullon_master_api.auth.passwords import open_passwords
+from fullon_master_api.auth.sessions import Sessions
+from fullon_master_api.auth.throttle import LoginThrottle
+from fullon_master_api.bus import Bus, open_bus
+from fullon_master_api.exchanges import open_exchange
+from fullon_master_api.exchanges.adapter import ExchangeAdapter
+from fullon_master_api.executor.engine import Engine, Limits
+from fullon_master_api.logs import get_logger
+from fullon_master_api.model import Event, Principal, Role, ServiceName
+from fullon_master_api.resolvers.context import Context, Stores
+from fullon_master_api.rest import cache as rest_cache
+from fullon_master_api.rest.auth import auth_router
+from fullon_master_api.rest.edge import Edge
+from fullon_master_api.rest.faults import install_faults
+from fullon_master_api.rest.health import health_router, probe_router
+from fullon_master_api.rest.ohlcv import FullonOhlcvGateway
+from fullon_master_api.rest.orm import get_all_routers
+from fullon_master_api.rest.root import root_router
+from fullon_master_api.rest.services import services_router
+from fullon_master_api.schema import build_schema
+from fullon_master_api.services.health import Health
+from fullon_master_api.services.manager import ServiceManager
+from fullon_master_api.services.resources import OpenExchange, Resources
+from fullon_master_api.services.supervisor import Supervisor
+from fullon_master_api.services.wiring import service_factories
+from fullon_master_api.settings import Settings
+from fullon_master_api.transport.hub import Hub
+from fullon_master_api.transport.routes import graphql_routes
+from fullon_master_api.web.pages import graphiql_page, mount_pages
+
+log = get_logger(__name__)
+
+GRAPHQL_PATH: Final = "/graphql"
+
+
+class MasterGateway:
+    """Everything of one process, opened: `app` answers, `supervisor` collects, `hub` tells."""
+
+    def __init__(
+        self, settings: Settings, stores: Stores, health: Health, hub: Hub, engine: Engine, supervisor: Supervisor
+    ) -> None:
+        self.settings = settings
+        self.stores = stores
+        self.hub = hub
+        self.supervisor = supervisor
+        self.health = health
+        self._engine = engine
+        self.app = self._build_app()
+
+    async def run_services(self) -> None:
+        """Run the services whose lease this process wins, until `stop`; those named in the settings start by themselves."""
+        if self.settings.service_auto_start_enabled:
+            names = [ServiceName(name) for name in self.settings.services_to_auto_start]
+            if self.settings.health_monitor_enabled:
+                names.append(ServiceName.HEALTH_MONITOR)
+            await self.stores.services.auto_start(names)
+        await self.supervisor.run()
+
+    def stop(self) -> None:
+        """Tell every socket that the server goes away, and the supervisor to stop its services and release its leases."""
+        self.hub.drain()
+        self.supervisor.stop()
+
+    async def _authenticate(self, headers: Mapping[str, str]) -> Principal | None:
+        key = headers.get(self.settings.api_key_header_name.lower())
+        return await self.stores.sessions.authenticate(headers.get("authorization"), key)
+
+    def _context(self, principal: Principal | None, request_id: str) -> Context:
+        return Context(self.stores, principal, request_id)
+
+    async def _page(self, request: Request) -> Response:
+        return graphiql_page(graphql_path=GRAPHQL_PATH, root_path=request.scope.get("root_path", ""))
+
+    def _build_app(self) -> FastAPI:
+        settings, stores = self.settings, self.stores
+        app = FastAPI(
+            title=settings.api_title,
+            version=settings.api_version,
+            description=settings.api_description,
+            docs_url=None,
+            redoc_url=None,
+        )
+        app.state.stores = stores
+        app.state.authenticate = stores.sessions.principal_of_token
+        install_faults(app)
+        page = self._page if settings.graphiql_enabled else None
+        app.include_router(
+            graphql_routes(self._engine, self.hub, self._authenticate, self._context, settings, path=GRAPHQL_PATH, page=page)
+        )
+        app.include_router(root_router(settings))
+        app.include_router(probe_router(self.health))
+        app.include_router(health_router(self.health))
+        prefix = settings.api_prefix
+        app.include_router(auth_router(stores.sessions), prefix=prefix)
+        app.include_router(services_router(stores.services), prefix=prefix)
+        for router in get_all_routers():
+            app.include_router(router, prefix=f"{prefix}/orm")
+        for router in FullonOhlcvGateway().get_routers():
+            app.include_router(router, prefix=f"{prefix}/ohlcv")
+        app.mount(f"{prefix}/cache", rest_cache.create_app(self._cache_desk))
+        mount_pages(app)
+        app.add_middleware(
+            Edge,
+            authenticate=stores.sessions.authenticate,
+            api_key_header=settings.api_key_header_name,
+            body_bytes_max=settings.body_bytes_max,
+        )
+        if settings.cors_origins:
+            app.add_middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_credentials=settings.cors_allow_credentials,
+                allow_methods=settings.cors_allow_methods,
+                allow_headers=settings.cors_allow_headers,
+            )
+        return app
+
+    def _cache_desk(self) -> rest_cache.Desk:
+        stores = self.stores
+        return rest_cache.Desk(cache=stores.cache, bus=stores.bus, authenticate=stores.sessions.principal_of_token)
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncIterator[MasterGateway]:
+    """Open everything in its order and close it in the opposite one. Raises what keeps a store from being opened."""
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(open_bus(settings.bus_url, prefix=settings.cache_key_prefix))
+        orm = await stack.enter_async_context(
+            open_orm(
+                settings.orm_url,
+                credentials_key=settings.credentials_key.get_secret_value() if settings.credentials_key else None,
+                hint=hint_on(bus),
+                pool_size=settings.db_pool_size,
+                max_overflow=settings.db_pool_max_overflow,
+                pool_timeout_s=settings.db_pool_timeout,
+                pool_recycle_s=settings.db_pool_recycle,
+                pre_ping=settings.db_pool_pre_ping,
+            )
+        )
+        bus.attach_history(orm.events)
+        ohlcv = await stack.enter_async_context(
+            open_ohlcv(settings.ohlcv_url, pool_size=settings.db_pool_size, timeout_s=settings.db_pool_timeout)
+        )
+        cache = await stack.enter_async_context(open_cache(bus, settings.bus_url))
+        passwords = await stack.enter_async_context(open_passwords())
+        sessions = Sessions(
+            orm,
+            Signer.from_settings(settings),
+            passwords,
+            LoginThrottle(attempts_max=settings.login_attempts_max, window_s=settings.login_window_s),
+            refresh_days=settings.refresh_expiration_days,
+            api_keys=settings.enable_api_key_auth,
+        )
+        manager = ServiceManager(orm.services, bus, wait_s=settings.service_wait_s, ttl_s=settings.lease_ttl_s)
+        stores = Stores(orm=orm, ohlcv=ohlcv, cache=cache, bus=bus, sessions=sessions, services=manager)
+        resources = Resources(
+            orm=orm, ohlcv=ohlcv, cache=cache, bus=bus, settings=settings, open_exchange=exchange_opener(settings)
+        )
+        health = Health(resources, manager)
+        supervisor = Supervisor(orm.services, bus, service_factories(resources, health), ttl_s=settings.lease_ttl_s)
+        limits = Limits(
+            bytes_max=settings.document_bytes_max,
+            tokens_max=settings.document_tokens_max,
+            depth_max=settings.document_depth_max,
+            cost_max=settings.document_cost_max,
+            timeout_s=settings.operation_timeout_s,
+        )
+        engine = Engine(build_schema(), limits)
+        hub = await stack.enter_async_context(
+            Hub(bus, engine, lambda principal, request_id: Context(stores, principal, request_id))
+        )
+        await make_admin(stores, settings.admin_mail)
+        yield MasterGateway(settings, stores, health, hub, engine, supervisor)
+
+
+def hint_on(bus: Bus) -> Hint:
+    """What the outbox calls after a commit: wake the readers of the topic."""
+
+    async def hint(topic: str, sequence: int) -> None:
+        await bus.publish(topic, Event(sequence=sequence, topic=topic, kind="hint", payload=b"", created_at=datetime.now(UTC)))
+
+    return hint
+
+
+def exchange_opener(settings: Settings) -> OpenExchange:
+    """How the services reach an exchange: at its own address, or where `EXCHANGE_URLS` says."""
+
+    def open_one(name: str, credentials: tuple[str, str] | None = None) -> ExchangeAdapter:
+        return open_exchange(
+            name,
+            base_url=settings.exchange_urls.get(name),
+            credentials=credentials,
+            timeout_s=settings.ccxt_timeout,
+            stall_s=settings.feed_stalled_s,
+            sandbox=settings.use_sandbox,
+        )
+
+    return open_one
+
+
+async def make_admin(stores: Stores, mail: str) -> None:
+    """Give the user of `ADMIN_MAIL`, spelled exactly, the role of an admin: the first one must come from somewhere."""
+    user = (await stores.orm.users.by_mails([mail], None))[0]
+    if user is not None and user.role is not Role.ADMIN:
+        await stores.orm.users.modify(user.uid, None, {"role": Role.ADMIN})
+        log.info("admin.made", uid=user.uid)

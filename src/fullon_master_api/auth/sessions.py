@@ -1,0 +1,194 @@
+"""Logins and callers: mail and password to tokens, a token or a key to the principal behind it."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from fullon_master_api.apis.orm import Orm
+from fullon_master_api.apis.orm.users import PrincipalFacts
+from fullon_master_api.auth.jwt import ALL_SCOPES, Signer
+from fullon_master_api.auth.passwords import Passwords
+from fullon_master_api.auth.throttle import LoginThrottle
+from fullon_master_api.auth.totp import totp_matches
+from fullon_master_api.errors import TokenExpired, Unauthenticated
+from fullon_master_api.logs import get_logger
+from fullon_master_api.model import Principal, Record, Role, Scope
+
+log = get_logger(__name__)
+
+KEY_PREFIX: Final = "fullon_ak_"
+REFRESH_PREFIX: Final = "fullon_rt_"
+FACTS_LIFE_S: Final = 1.0
+FACTS_MAX: Final = 50_000
+USER_SCOPES: Final = frozenset({Scope.READ, Scope.WRITE})
+
+
+class Session(Record, frozen=True, kw_only=True):
+    """What a login gives: the access token for requests, the refresh token for the next one, spent when used."""
+
+    uid: int
+    access_token: str
+    refresh_token: str
+    expires_in_s: int
+
+
+class Sessions:
+    """Who asks. What a request must know of its user is read at most once a second per user, and never trusted from a token.
+
+    A deactivated user, a changed role and a new password therefore hold within a second on every process.
+    """
+
+    def __init__(
+        self, orm: Orm, signer: Signer, passwords: Passwords, throttle: LoginThrottle, *, refresh_days: int, api_keys: bool
+    ) -> None:
+        self._orm = orm
+        self._signer = signer
+        self._passwords = passwords
+        self._throttle = throttle
+        self._refresh_life = timedelta(days=refresh_days)
+        self._api_keys = api_keys
+        self._facts: OrderedDict[int, tuple[float, PrincipalFacts]] = OrderedDict()
+
+    async def login(self, *, mail: str, password: str, address: str, totp: str | None = None) -> Session:
+        """A new session. Raises Unauthenticated with the same words and after the same work whatever was wrong; RateLimited."""
+        keys = [f"mail:{mail.lower()[:80]}", *([f"address:{address}"] if address else [])]
+        self._throttle.check(*keys)
+        known = await self._orm.users.credentials_by_mail(mail)
+        good = await self._passwords.matches(known.password_hash if known else None, password)
+        if known is None or not good or not known.user.active:
+            self._throttle.failed(*keys)
+            log.info("login.refused", address=address)
+            raise Unauthenticated("Invalid credentials")
+        if known.totp_secret and not totp_matches(known.totp_secret, totp or "", time.time()):
+            self._throttle.failed(*keys)
+            log.info("login.refused", address=address, reason="second factor")
+            raise Unauthenticated("Invalid credentials")
+        self._throttle.succeeded(keys[0])
+        if self._passwords.is_outdated(known.password_hash):
+            await self._orm.users.rehash_password(known.user.uid, await self._passwords.hash(password))
+        refresh = REFRESH_PREFIX + secrets.token_urlsafe(32)
+        await self._orm.users.add_refresh_token(
+            known.user.uid, hash_secret(refresh), family=secrets.token_hex(16), expires_at=self._refresh_end()
+        )
+        log.info("login.done", uid=known.user.uid, address=address)
+        return self._session(known.user.uid, known.user.mail, known.token_version, refresh)
+
+    async def refresh(self, refresh_token: str) -> Session:
+        """Spend a refresh token for a new session. One that was spent before ends all sessions that came of its login.
+
+        Raises: Unauthenticated, TokenExpired.
+        """
+        new = REFRESH_PREFIX + secrets.token_urlsafe(32)
+        facts = await self._orm.users.rotate_refresh_token(
+            hash_secret(refresh_token), hash_secret(new), expires_at=self._refresh_end()
+        )
+        return self._session(facts.uid, facts.mail, facts.token_version, new)
+
+    async def logout(self, refresh_token: str) -> None:
+        """End the login that this refresh token came of; an unknown one ends nothing."""
+        await self._orm.users.revoke_refresh_family(hash_secret(refresh_token))
+
+    async def authenticate(self, authorization: str | None, api_key: str | None) -> Principal | None:
+        """The caller behind the two headers, None where both are absent. A good token wins over a key.
+
+        Raises: Unauthenticated, TokenExpired where a credential is there and not valid.
+        """
+        if authorization is not None:
+            scheme, _, token = authorization.partition(" ")
+            if scheme.lower() != "bearer" or not token.strip():
+                raise Unauthenticated("not authenticated: the header must be 'Authorization: Bearer <token>'")
+            return await self.principal_of_token(token.strip())
+        if api_key is not None:
+            return await self.principal_of_key(api_key)
+        return None
+
+    async def principal_of_token(self, token: str) -> Principal:
+        """Raises: Unauthenticated, TokenExpired."""
+        if token.startswith(KEY_PREFIX):
+            return await self.principal_of_key(token)
+        claims = self._signer.verify(token)
+        assert claims.uid is not None
+        facts = await self._facts_of(claims.uid)
+        if claims.token_version is not None and claims.token_version != facts.token_version:
+            raise Unauthenticated("not authenticated: the session was ended, log in again")
+        return Principal(
+            uid=facts.uid,
+            mail=facts.mail,
+            role=facts.role,
+            scopes=_allowed(claims.scopes, facts.role),
+            token_id=claims.token_id,
+            expires_s=claims.expires_s,
+        )
+
+    async def principal_of_key(self, key: str) -> Principal:
+        """Raises: Unauthenticated, TokenExpired."""
+        if not self._api_keys:
+            raise Unauthenticated("not authenticated: API keys are switched off on this server")
+        found = await self._orm.api_keys.find(hash_secret(key)) if key.startswith(KEY_PREFIX) else None
+        if found is None or not found.key.is_active:
+            raise Unauthenticated("not authenticated: invalid API key")
+        row, facts = found.key, _active(found.owner)
+        if row.expires_at is not None and row.expires_at <= datetime.now(UTC):
+            raise TokenExpired("not authenticated: the API key has expired")
+        await self._orm.api_keys.touch(row.api_key_id)
+        return Principal(
+            uid=facts.uid,
+            mail=facts.mail,
+            role=facts.role,
+            scopes=_allowed(row.scopes, facts.role),
+            api_key_id=row.api_key_id,
+            expires_s=row.expires_at.timestamp() if row.expires_at else None,
+        )
+
+    def forget(self, uid: int) -> None:
+        """Read this user anew at their next request: something about them has changed."""
+        self._facts.pop(uid, None)
+
+    async def hash_password(self, password: str) -> str:
+        """The hash to store for a new password. Raises BadUserInput."""
+        return await self._passwords.hash(password)
+
+    async def _facts_of(self, uid: int) -> PrincipalFacts:
+        now = time.monotonic()
+        read_at, facts = self._facts.get(uid, (0.0, None))
+        if facts is None or now - read_at > FACTS_LIFE_S:
+            facts = (await self._orm.users.principal_facts([uid]))[0]
+            if facts is None:
+                raise Unauthenticated("not authenticated: the user of this credential does not exist")
+            self._facts[uid] = (now, facts)
+            self._facts.move_to_end(uid)
+            if len(self._facts) > FACTS_MAX:
+                self._facts.popitem(last=False)
+        return _active(facts)
+
+    def _session(self, uid: int, mail: str, version: int, refresh_token: str) -> Session:
+        return Session(
+            uid=uid,
+            access_token=self._signer.sign(uid=uid, mail=mail, version=version),
+            refresh_token=refresh_token,
+            expires_in_s=int(self._signer.life_s),
+        )
+
+    def _refresh_end(self) -> datetime:
+        return datetime.now(UTC) + self._refresh_life
+
+
+def hash_secret(secret: str) -> str:
+    """How random secrets are stored and looked up: SHA-256, which needs no salt for 32 random bytes."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _active(facts: PrincipalFacts) -> PrincipalFacts:
+    if not facts.active:
+        raise Unauthenticated("not authenticated: the user of this credential is switched off")
+    return facts
+
+
+def _allowed(scopes: frozenset[Scope], role: Role) -> frozenset[Scope]:
+    """No credential may do more than its user's role."""
+    return scopes & (ALL_SCOPES if role is Role.ADMIN else USER_SCOPES)

@@ -1,0 +1,211 @@
+"""The command `fullon`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fullon_master_api.__main__ import serve as serve_process
+from fullon_master_api.apis.ohlcv import open_ohlcv
+from fullon_master_api.apis.orm import migrate as orm_migrate
+from fullon_master_api.app import MasterGateway
+from fullon_master_api.auth.jwt import create_access_token
+from fullon_master_api.demo import ADMIN_MAIL, PASSWORD, TRADER_MAIL, open_demo
+from fullon_master_api.errors import GatewayError
+from fullon_master_api.executor.engine import Engine
+from fullon_master_api.logs import configure_logs
+from fullon_master_api.schema import build_schema
+from fullon_master_api.settings import Settings
+from fullon_master_api.transport.server import bind_socket
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Fullon Master API: GraphQL, subscriptions and REST over the Fullon trading platform.",
+)
+migrations = typer.Typer(no_args_is_help=True, help="Bring the SQL stores to another version of their tables.")
+cli.add_typer(migrations, name="migrate")
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: HOST, 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. [default: PORT, 8000]")] = None,
+) -> None:
+    """Serve the gateway and run the collecting services, with the settings of the environment and `.env`."""
+    settings = read_settings()
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = settings.model_copy(update=given)
+    weak = settings.weak_secret()
+    if weak is not None:
+        raise SystemExit(
+            f"{weak}: set it to at least 32 random bytes, as\n"
+            "  export JWT_SECRET_KEY=$(python3 -c 'import secrets; print(secrets.token_urlsafe(48))')"
+        )
+    start_logs(settings)
+    listener = bind_socket(settings.host, settings.port)
+    url = f"http://{settings.host}:{listener.getsockname()[1]}"
+
+    async def ready(_gateway: MasterGateway) -> None:
+        typer.echo(f"Ready: {url}")
+
+    run(serve_process(settings, listener, ready), settings)
+
+
+@cli.command()
+def demo(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", envvar="PORT")] = 8000,
+    data_dir: Annotated[Path, typer.Option(help="Folder for the demo's data.", envvar="DATA_DIR")] = Path(".fullon"),
+    replay: Annotated[
+        Path | None, typer.Option(help="Replay recorded trades (CSV or Parquet) instead of generated ones.", exists=True)
+    ] = None,
+    replay_symbol: Annotated[str, typer.Option(help="The symbol of the recording.")] = "BTC/USDT",
+    speed: Annotated[float, typer.Option(help="How many times faster than recorded.", min=0.001)] = 1.0,
+) -> None:
+    """Start everything on this machine: a paper exchange, demo users and bots, the gateway and the services."""
+    listener = bind_socket("127.0.0.1", port)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    async def ready(_gateway: MasterGateway) -> None:
+        typer.echo(BANNER.format(url=url, admin=ADMIN_MAIL, trader=TRADER_MAIL, password=PASSWORD))
+        sys.stdout.flush()
+
+    async def start() -> None:
+        async with open_demo(
+            port=port, data_dir=data_dir, recording=replay, recorded_symbol=replay_symbol, speed=speed
+        ) as settings:
+            await serve_process(settings, listener, ready)
+
+    settings = read_settings()
+    start_logs(settings)
+    run(start(), settings)
+
+
+BANNER = """
+  GraphiQL   {url}/graphql
+  REST docs  {url}/docs
+  REST       {url}/api/v1
+  health     {url}/health
+
+  admin      {admin} / {password}
+  trader     {trader} / {password}
+
+Ready: {url}"""
+
+
+@cli.command()
+def token(
+    user_id: Annotated[int, typer.Argument(help="The user's number.")],
+    minutes: Annotated[int | None, typer.Option(help="Life of the token. [default: JWT_EXPIRATION_MINUTES]")] = None,
+) -> None:
+    """Print an access token of a user, signed with this environment's JWT_SECRET_KEY."""
+    settings = read_settings()
+    weak = settings.weak_secret()
+    if weak is not None:
+        raise SystemExit(f"{weak}: set JWT_SECRET_KEY to the server's own secret")
+    typer.echo(create_access_token(user_id, expires_in_s=minutes * 60 if minutes else None, settings=settings))
+
+
+@cli.command()
+def schema() -> None:
+    """Print the GraphQL schema."""
+    typer.echo(build_schema().as_str())
+
+
+@cli.command()
+def explain(query: Annotated[str, typer.Argument(help="A GraphQL operation, or - for standard input.")]) -> None:
+    """Print how an operation will be executed: its levels and the resolvers that are called once each."""
+    text = sys.stdin.read() if query == "-" else query
+    engine = Engine(build_schema())
+    typer.echo(engine.explain(engine.prepare(text)))
+
+
+@migrations.command()
+def up() -> None:
+    """Bring both stores to the newest version."""
+
+    async def work() -> None:
+        typer.echo(f"users, orders, bots: {await orm_migrate.upgrade(settings.orm_url)}")
+        async with open_ohlcv(settings.ohlcv_url, migrate=True):
+            typer.echo("candles, trades: up to date")
+
+    settings = read_settings()
+    run(work(), settings)
+
+
+@migrations.command()
+def down() -> None:
+    """Take the store of users, orders and bots one version back."""
+    settings = read_settings()
+
+    async def work() -> None:
+        typer.echo(f"users, orders, bots: {await orm_migrate.downgrade(settings.orm_url)}")
+
+    run(work(), settings)
+
+
+@migrations.command()
+def status() -> None:
+    """Say which version the store of users, orders and bots has."""
+    settings = read_settings()
+
+    async def work() -> None:
+        found = await orm_migrate.current(settings.orm_url)
+        newest = orm_migrate.revisions()[-1]
+        typer.echo(f"users, orders, bots: {found or 'no tables'}, newest is {newest}")
+
+    run(work(), settings)
+
+
+def read_settings() -> Settings:
+    """The settings of this environment; a bad one ends the command with what was found and what is allowed."""
+    try:
+        return Settings()
+    except ValueError as error:
+        raise SystemExit(f"the settings are not valid: {error}") from error
+
+
+def start_logs(settings: Settings) -> None:
+    configure_logs(
+        level=settings.log_level,
+        json=settings.log_format == "json",
+        colors=settings.log_colors,
+        console=settings.log_console,
+        file=settings.log_file_path,
+        rotation=settings.log_rotation,
+        retention=settings.log_retention,
+    )
+
+
+def run(work: Coroutine[Any, Any, None], settings: Settings) -> None:
+    """Run to the end. What we named ends the command with its message, the unknown with its traceback; both with 1."""
+    factory = None
+    if settings.uvloop_enabled and sys.platform != "win32":
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(work)
+    except* GatewayError as errors:
+        for error in flat(errors):
+            typer.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+def flat(errors: BaseExceptionGroup[GatewayError]) -> list[GatewayError]:
+    """The single errors of a group of groups."""
+    found: list[GatewayError] = []
+    for error in errors.exceptions:
+        found += flat(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+def main() -> None:
+    cli()

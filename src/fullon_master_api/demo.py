@@ -1,0 +1,84 @@
+"""The demo: a paper exchange, demo users and bots, and the gateway over them, in one process on loopback."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from fullon_master_api.apis.orm import Secrets, open_orm
+from fullon_master_api.apis.orm.demo import install_demo
+from fullon_master_api.auth.passwords import open_passwords
+from fullon_master_api.exchanges.paper import GeneratedSource, PaperOptions, RecordedSource, open_paper
+from fullon_master_api.settings import Settings
+
+ADMIN_MAIL: Final = "admin@fullon"
+TRADER_MAIL: Final = "trader@fullon"
+PASSWORD: Final = "password"  # noqa: S105  printed on the screen of every demo, and good on loopback only
+BALANCES: Final = {"USD": Decimal(100_000), "USDT": Decimal(100_000), "BTC": Decimal(2), "ETH": Decimal(20)}
+
+
+class DemoSecrets(msgspec.Struct, frozen=True):
+    """What a demo makes up once and keeps in its folder, so that logins outlive a restart."""
+
+    jwt_secret_key: str
+    credentials_key: str
+    paper_key: str
+    paper_secret: str
+
+
+def demo_secrets(folder: Path) -> DemoSecrets:
+    """The secrets of this folder, made on the first start and readable by their owner only."""
+    file = folder / "demo-secrets.json"
+    if file.exists():
+        return msgspec.json.decode(file.read_bytes(), type=DemoSecrets)
+    made = DemoSecrets(
+        jwt_secret_key=secrets.token_urlsafe(48),
+        credentials_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        paper_key=secrets.token_hex(16),
+        paper_secret=base64.b64encode(secrets.token_bytes(64)).decode(),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(msgspec.json.encode(made))
+    return made
+
+
+@asynccontextmanager
+async def open_demo(
+    *, port: int, data_dir: Path, recording: Path | None = None, recorded_symbol: str = "BTC/USDT", speed: float = 1.0
+) -> AsyncIterator[Settings]:
+    """A running paper exchange with the demo's data installed, and the settings of a gateway over them.
+
+    With `recording` the recorded trades of one symbol are replayed instead of generated ones.
+    """
+    made = demo_secrets(data_dir)
+    source = RecordedSource(recording, symbol=recorded_symbol, speed=speed) if recording else GeneratedSource()
+    async with open_paper(PaperOptions(host="127.0.0.1", port=0, source=source)) as paper:
+        paper.add_account(made.paper_key, made.paper_secret, BALANCES)
+        settings = Settings(
+            host="127.0.0.1",
+            port=port,
+            data_dir=data_dir,
+            jwt_secret_key=made.jwt_secret_key,
+            credentials_key=made.credentials_key,
+            exchange_urls={"kraken": paper.url},
+        )
+        await _install(settings, made)
+        yield settings
+
+
+async def _install(settings: Settings, made: DemoSecrets) -> None:
+    async with open_orm(settings.orm_url, credentials_key=made.credentials_key) as orm, open_passwords() as passwords:
+        await install_demo(
+            orm,
+            password_hash=await passwords.hash(PASSWORD),
+            paper_credentials=Secrets(key=made.paper_key, secret=made.paper_secret),
+        )

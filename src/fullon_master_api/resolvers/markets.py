@@ -1,0 +1,135 @@
+"""Exchanges, symbols and their market data: where the catalogue, the candle store and the cache meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from fullon_master_api.apis.ohlcv import Fill
+from fullon_master_api.apis.orm import Page
+from fullon_master_api.apis.orm.symbols import SymbolFilter
+from fullon_master_api.errors import BadUserInput, NotFound
+from fullon_master_api.model import Candle, CandleColumns, Exchange, MarketTrade, Symbol, Ticker, Timeframe
+from fullon_master_api.resolvers.context import Context
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NAMES_MAX: Final = 500
+
+
+# ---- root fields -------------------------------------------------------------------------------------------------------
+
+
+async def exchange(ctx: Context, *, name: str) -> Exchange | None:
+    return (await ctx.stores.orm.exchanges.by_names([name]))[0] if ctx.user else None
+
+
+async def exchanges(ctx: Context, *, first: int = 50, after: str | None = None) -> Page[Exchange]:
+    return await ctx.stores.orm.exchanges.page(ctx.user, first=first, after=after)
+
+
+async def symbol(ctx: Context, *, exchange: str, symbol: str) -> Symbol | None:
+    assert ctx.user
+    return (await ctx.stores.orm.symbols.by_names([(exchange, symbol)]))[0]
+
+
+async def symbols(
+    ctx: Context, *, exchange: str | None = None, active: bool | None = None, first: int = 50, after: str | None = None
+) -> Page[Symbol]:
+    filters = SymbolFilter(exchange=exchange, active=active)
+    return await ctx.stores.orm.symbols.page(ctx.user, filters=filters, first=first, after=after)
+
+
+async def ticker(ctx: Context, *, exchange: str, symbol: str) -> Ticker | None:
+    await known_symbols(ctx, exchange, [symbol])
+    return (await ctx.stores.cache.tickers.get_many([(exchange, symbol)]))[0]
+
+
+async def tickers(ctx: Context, *, exchange: str, symbols: list[str] | None = None) -> list[Ticker]:
+    """Of these symbols, in their order and without those never seen; of all symbols of the exchange where none are named."""
+    if symbols is None:
+        assert ctx.user
+        return await ctx.stores.cache.tickers.all(exchange)
+    await known_symbols(ctx, exchange, symbols)
+    found = await ctx.stores.cache.tickers.get_many([(exchange, name) for name in symbols])
+    return [ticker for ticker in found if ticker is not None]
+
+
+async def known_symbols(ctx: Context, exchange: str, names: Sequence[str]) -> list[Symbol]:
+    """The symbols of these names, for a signed-in caller. Raises NotFound for the first that the catalogue does not have."""
+    assert ctx.user
+    if not 1 <= len(names) <= NAMES_MAX:
+        raise BadUserInput(f"symbols had {len(names)} names, must have 1 to {NAMES_MAX}", path=("symbols",))
+    found = await ctx.stores.orm.symbols.by_names([(exchange, name) for name in names])
+    for name, symbol in zip(names, found, strict=True):
+        if symbol is None:
+            raise NotFound(f"no symbol {name[:60]!r} on {exchange[:60]!r}", path=("symbol",))
+    return [symbol for symbol in found if symbol is not None]
+
+
+# ---- fields ------------------------------------------------------------------------------------------------------------
+
+
+async def symbols_of_exchanges(
+    exchanges: Sequence[Exchange], ctx: Context, *, first: int = 50, after: str | None = None
+) -> list[Page[Symbol]]:
+    return await ctx.stores.orm.symbols.of_exchanges([row.cat_ex_id for row in exchanges], first=first, after=after)
+
+
+async def exchanges_of_symbols(symbols: Sequence[Symbol], ctx: Context) -> list[Exchange | None]:
+    return await ctx.stores.orm.exchanges.get_many([symbol.cat_ex_id for symbol in symbols])
+
+
+async def tickers_of_symbols(symbols: Sequence[Symbol], ctx: Context) -> list[Ticker | None]:
+    return await ctx.stores.cache.tickers.get_many([(symbol.exchange, symbol.symbol) for symbol in symbols])
+
+
+async def symbols_of_tickers(tickers: Sequence[Ticker], ctx: Context) -> list[Symbol | None]:
+    return await ctx.stores.orm.symbols.by_names([(ticker.exchange, ticker.symbol) for ticker in tickers])
+
+
+async def candles_of_symbols(
+    symbols: Sequence[Symbol],
+    ctx: Context,
+    *,
+    timeframe: Timeframe,
+    limit: int = 100,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    fill: Fill = Fill.NONE,
+    zone: str = "UTC",
+) -> list[list[Candle]]:
+    return await ctx.stores.ohlcv.candles(
+        _keys(symbols), timeframe, start_ns=to_ns(start), end_ns=to_ns(end), limit=limit, fill=fill, zone=zone
+    )
+
+
+async def candle_columns_of_symbols(
+    symbols: Sequence[Symbol],
+    ctx: Context,
+    *,
+    timeframe: Timeframe,
+    limit: int = 100,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    fill: Fill = Fill.NONE,
+    zone: str = "UTC",
+) -> list[CandleColumns]:
+    return await ctx.stores.ohlcv.columns(
+        _keys(symbols), timeframe, start_ns=to_ns(start), end_ns=to_ns(end), limit=limit, fill=fill, zone=zone
+    )
+
+
+async def trades_of_symbols(
+    symbols: Sequence[Symbol], ctx: Context, *, limit: int = 100, start: datetime | None = None, end: datetime | None = None
+) -> list[list[MarketTrade]]:
+    return await ctx.stores.ohlcv.trades(_keys(symbols), start_ns=to_ns(start), end_ns=to_ns(end), limit=limit)
+
+
+def to_ns(instant: datetime | None) -> int | None:
+    """UTC nanoseconds since 1970, exactly."""
+    return None if instant is None else (instant - EPOCH) // timedelta(microseconds=1) * 1_000
+
+
+def _keys(symbols: Sequence[Symbol]) -> list[tuple[str, str]]:
+    return [(symbol.exchange, symbol.symbol) for symbol in symbols]

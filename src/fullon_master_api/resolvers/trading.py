@@ -1,0 +1,183 @@
+"""Orders, the fills of orders, placing and canceling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final, Protocol
+
+from fullon_master_api.apis.orm import Page
+from fullon_master_api.apis.orm.orders import OrderFilter
+from fullon_master_api.errors import BadUserInput
+from fullon_master_api.model import (
+    Bot,
+    DryTrade,
+    ExchangeAccount,
+    Order,
+    OrderStatus,
+    OrderType,
+    Record,
+    Side,
+    Symbol,
+    Trade,
+    User,
+)
+from fullon_master_api.resolvers.context import Context
+from fullon_master_api.resolvers.faults import EXPECTED, UserErrorRow, user_error
+from fullon_master_api.resolvers.identity import number_of
+
+INPUT_NAMES: Final = {
+    "volume": "quantity",
+    "order_type": "type",
+    "ex_id": "exchangeAccountId",
+    "exchange_account_id": "exchangeAccountId",
+    "bot_id": "botId",
+    "client_order_id": "clientOrderId",
+    "dry_run": "dryRun",
+    "order_id": "id",
+}
+"""The stores' names of an order's fields, and the graph's."""
+
+
+class OrderWish(Protocol):
+    exchange_account_id: str
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    price: Decimal | None
+    bot_id: str | None
+    client_order_id: str | None
+    dry_run: bool
+
+
+class CancelWish(Protocol):
+    id: str
+
+
+class OrderPayloadRow(Record, frozen=True, kw_only=True):
+    order: Order | None
+    user_errors: list[UserErrorRow] = []
+
+
+# ---- root fields -------------------------------------------------------------------------------------------------------
+
+
+async def order(ctx: Context, *, id: str) -> Order | None:
+    return (await ctx.stores.orm.orders.get_many([number_of("Order", id, argument="id")], ctx.user))[0]
+
+
+async def orders(
+    ctx: Context,
+    *,
+    status: list[OrderStatus] | None = None,
+    symbol: str | None = None,
+    first: int = 50,
+    after: str | None = None,
+) -> Page[Order]:
+    filters = OrderFilter(statuses=status, symbol=symbol)
+    return await ctx.stores.orm.orders.page(ctx.user, filters=filters, first=first, after=after)
+
+
+async def trades(ctx: Context, *, first: int = 50, after: str | None = None) -> Page[Trade]:
+    return await ctx.stores.orm.trades.page(ctx.user, first=first, after=after)
+
+
+async def place_order(ctx: Context, *, input: OrderWish) -> OrderPayloadRow:
+    """Store the order and the command that has the account service execute it, in one transaction."""
+    caller = ctx.writer
+    try:
+        if input.type not in (OrderType.MARKET, OrderType.LIMIT):
+            raise BadUserInput(f"type was {input.type.name}, must be MARKET or LIMIT", path=("type",))
+        values: dict[str, object] = {
+            "ex_id": number_of("ExchangeAccount", input.exchange_account_id, argument="exchangeAccountId"),
+            "symbol": input.symbol,
+            "side": input.side,
+            "order_type": input.type,
+            "volume": input.quantity,
+            "dry_run": input.dry_run,
+        }
+        if input.price is not None:
+            values["price"] = input.price
+        if input.bot_id is not None:
+            values["bot_id"] = number_of("Bot", input.bot_id, argument="botId")
+        if input.client_order_id is not None:
+            values["client_order_id"] = input.client_order_id
+        return OrderPayloadRow(order=await ctx.stores.orm.orders.place(caller, values))
+    except EXPECTED as error:
+        return OrderPayloadRow(order=None, user_errors=[user_error(error, INPUT_NAMES)])
+
+
+async def cancel_order(ctx: Context, *, input: CancelWish) -> OrderPayloadRow:
+    caller = ctx.writer
+    try:
+        number = number_of("Order", input.id, argument="id")
+        return OrderPayloadRow(order=await ctx.stores.orm.orders.cancel(number, caller))
+    except EXPECTED as error:
+        return OrderPayloadRow(order=None, user_errors=[user_error(error, INPUT_NAMES)])
+
+
+# ---- fields ------------------------------------------------------------------------------------------------------------
+
+
+async def orders_of_bots(
+    bots: Sequence[Bot],
+    ctx: Context,
+    *,
+    status: list[OrderStatus] | None = None,
+    first: int = 50,
+    after: str | None = None,
+) -> list[Page[Order]]:
+    bot_ids, filters = [bot.bot_id for bot in bots], OrderFilter(statuses=status)
+    return await ctx.stores.orm.orders.of_bots(bot_ids, ctx.user, filters=filters, first=first, after=after)
+
+
+async def orders_of_accounts(
+    accounts: Sequence[ExchangeAccount],
+    ctx: Context,
+    *,
+    status: list[OrderStatus] | None = None,
+    first: int = 50,
+    after: str | None = None,
+) -> list[Page[Order]]:
+    ex_ids, filters = [account.ex_id for account in accounts], OrderFilter(statuses=status)
+    return await ctx.stores.orm.orders.of_accounts(ex_ids, ctx.user, filters=filters, first=first, after=after)
+
+
+async def trades_of_bots(bots: Sequence[Bot], ctx: Context, *, first: int = 50, after: str | None = None) -> list[Page[Trade]]:
+    return await ctx.stores.orm.trades.of_bots([bot.bot_id for bot in bots], ctx.user, first=first, after=after)
+
+
+async def dry_trades_of_bots(
+    bots: Sequence[Bot], ctx: Context, *, first: int = 50, after: str | None = None
+) -> list[Page[DryTrade]]:
+    return await ctx.stores.orm.trades.dry_of_bots([bot.bot_id for bot in bots], ctx.user, first=first, after=after)
+
+
+def symbol_names(rows: Sequence[Order | Trade | DryTrade], _ctx: Context) -> list[str]:
+    return [row.symbol for row in rows]
+
+
+async def symbols_of_orders(orders: Sequence[Order], ctx: Context) -> list[Symbol | None]:
+    return await ctx.stores.orm.symbols.by_names([(order.exchange, order.symbol) for order in orders])
+
+
+async def symbols_of_fills(fills: Sequence[Trade | DryTrade], ctx: Context) -> list[Symbol | None]:
+    """Whoever sees a fill may know the exchange of its account, so the platform itself asks for that."""
+    accounts = await ctx.stores.orm.accounts.get_many([fill.ex_id for fill in fills], None)
+    names = [("" if account is None else account.exchange, fill.symbol) for account, fill in zip(accounts, fills, strict=True)]
+    return await ctx.stores.orm.symbols.by_names(names)
+
+
+async def bots_of_orders(orders: Sequence[Order], ctx: Context) -> list[Bot | None]:
+    found = await ctx.stores.orm.bots.get_many([order.bot_id for order in orders if order.bot_id is not None], ctx.user)
+    bots = {bot.bot_id: bot for bot in found if bot is not None}
+    return [None if order.bot_id is None else bots.get(order.bot_id) for order in orders]
+
+
+async def accounts_of_orders(orders: Sequence[Order], ctx: Context) -> list[ExchangeAccount | None]:
+    return await ctx.stores.orm.accounts.get_many([order.ex_id for order in orders], ctx.user)
+
+
+async def users_of_orders(orders: Sequence[Order], ctx: Context) -> list[User | None]:
+    return await ctx.stores.orm.users.get_many([order.uid for order in orders], ctx.user)

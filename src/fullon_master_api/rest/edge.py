@@ -1,0 +1,94 @@
+"""The edge of every REST request: its id, its caller, the size of its body."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import orjson
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fullon_master_api.errors import GatewayError, TooLarge
+from fullon_master_api.model import Principal
+
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+Authenticate = Callable[[str | None, str | None], Awaitable[Principal | None]]
+"""`(authorization, api_key)` header values to the caller; None where both are absent, an error where one is not valid."""
+
+
+class Edge:
+    """Gives each request `state.request_id`, `state.user` (or None) and `state.refusal` (why a credential was refused).
+
+    A refused credential does not end the request here: public routes answer without one, every other raises the refusal.
+    """
+
+    def __init__(self, app: ASGIApp, *, authenticate: Authenticate, api_key_header: str, body_bytes_max: int) -> None:
+        self._app = app
+        self._authenticate = authenticate
+        self._api_key_header = api_key_header
+        self._body_bytes_max = body_bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        state = scope.setdefault("state", {})
+        state |= {"request_id": request_id, "user": None, "refusal": None}
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            bounded = await self._bounded(headers, receive)
+            if bounded is None:
+                await self._refuse(send_with_id, request_id)
+                return
+            try:
+                state["user"] = await self._authenticate(headers.get("authorization"), headers.get(self._api_key_header))
+            except GatewayError as refusal:
+                state["refusal"] = refusal
+            await self._app(scope, bounded, send_with_id)
+        finally:
+            structlog.contextvars.unbind_contextvars("request_id")
+
+    async def _bounded(self, headers: Headers, receive: Receive) -> Receive | None:
+        """`receive` of a body within the limit; None where the body is larger."""
+        length = headers.get("content-length")
+        if length is not None:
+            return receive if length.isdecimal() and int(length) <= self._body_bytes_max else None
+        if "transfer-encoding" not in headers:
+            return receive
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                break
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self._body_bytes_max:
+                return None
+        read = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def receive_read() -> Message:
+            return next(read, None) or await receive()
+
+        return receive_read
+
+    async def _refuse(self, send: Send, request_id: str) -> None:
+        error = TooLarge(f"the body is larger than {self._body_bytes_max} bytes: send less at once")
+        body = orjson.dumps({"detail": error.message, "code": error.code, "request_id": request_id})
+        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": error.http_status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,28 @@
+"""Closed sets of values, as GraphQL spells and describes them."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+import strawberry
+
+from fullon_master_api import model
+from fullon_master_api.apis.ohlcv import Fill
+from fullon_master_api.errors import ErrorCode
+
+ENUMS: Final[dict[type[Enum], str]] = {
+    model.Role: "What a user may do: USER their own things, ADMIN everything.",
+    model.Side: "BUY or SELL, seen from the base asset.",
+    model.OrderType: "How an order is executed; UNKNOWN for a type that this server does not know.",
+    model.OrderStatus: "Where an order stands in its life.",
+    model.Timeframe: "Length of a candle.",
+    model.ServiceName: "A collecting service.",
+    model.DesiredState: "What an admin wants a service to do.",
+    model.ServiceState: "What a service was seen doing; FAILED and CRASH_LOOP carry their reason in `lastError`.",
+    Fill: "What stands in for a span without trades.",
+    ErrorCode: "The closed list of error codes.",
+}
+
+for _enum, _description in ENUMS.items():
+    strawberry.enum(_enum, description=_description)
