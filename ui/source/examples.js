@@ -5,7 +5,7 @@ export const EXAMPLES = [
     items: [
       {
         name: "Markets with ticker and candles",
-        query: `# Symbols with their latest ticker and last bars: one request, three APIs.
+        query: `# Sign in first (left). Symbols with their latest ticker and last bars: one request, three APIs.
 query Markets {
   symbols(exchange: "kraken", first: 10) {
     nodes {
@@ -20,7 +20,7 @@ query Markets {
       },
       {
         name: "My bots and their orders",
-        query: `# Sign in first: these are your own.
+        query: `# Your own bots.
 query MyBots {
   me {
     mail

@@ -1,0 +1,59 @@
+"""Every GraphQL operation that a document or a page shows is valid against the schema that is served."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from graphql import GraphQLSchema, build_schema, parse, validate
+
+from fullon_master_api import schema
+
+ROOT: Final = Path(__file__).parent.parent
+DOCUMENTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SOURCES: Final = sorted((ROOT / "ui" / "source").rglob("*.[jt]s*"))
+
+
+def _operations() -> Iterator[tuple[str, str]]:
+    """(where, text) of each fenced `graphql` block, and of each string of the pages' sources that is an operation."""
+    for path in DOCUMENTS:
+        for number, block in enumerate(re.findall(r"```graphql\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)):
+            yield f"{path.name}:{number}", block
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        constants = dict(re.findall(r'^(?:export )?const ([A-Z_]+) =\s*"([^"]+)";$', text, re.MULTILINE))
+        strings = re.findall(r'[`"]((?:#[^\n]*\n)?(?:query|mutation|subscription) \w+.*?)[`"]', text, re.DOTALL)
+        for number, string in enumerate(_whole(text, strings)):
+            for name, value in constants.items():
+                string = string.replace(f"${{{name}}}", value)
+            yield f"{path.name}:{number}", string
+
+
+def _whole(text: str, strings: list[str]) -> Iterator[str]:
+    """Template literals may hold double quotes: take each up to the mark that opened it."""
+    for string in strings:
+        begin = text.index(string)
+        yield text[begin : text.index(text[begin - 1], begin)]
+
+
+OPERATIONS: Final = list(_operations())
+
+
+@pytest.fixture(scope="module")
+def served() -> GraphQLSchema:
+    return build_schema(schema.build_schema().as_str())
+
+
+@pytest.mark.parametrize(("where", "text"), OPERATIONS, ids=[where for where, _ in OPERATIONS])
+def test_an_operation_that_is_shown_is_valid(where: str, text: str, served: GraphQLSchema) -> None:
+    assert [error.message for error in validate(served, parse(text))] == [], where
+
+
+def test_the_operations_of_readme_and_pages_are_found() -> None:
+    found = [where.split(":")[0] for where, _ in OPERATIONS]
+    assert found.count("README.md") == 3
+    assert found.count("examples.js") == 8
+    assert found.count("session.js") == 3
