@@ -40,7 +40,8 @@ class Frame:
     """A timeframe in a zone: which stored candles it is made of, and its boundaries in UTC seconds.
 
     Minutes are cut in UTC. Hours count from the zone's midnight, so a day with a clock change has a shorter or longer one;
-    weeks begin on Monday, three-day candles count from 1970-01-01.
+    weeks begin on Monday, three-day candles count from 1970-01-01. Where a zone is not whole hours from UTC, `splits_hours`
+    says that the hours in which a candle begins are read minute by minute.
     """
 
     def __init__(self, timeframe: Timeframe, zone: str = "UTC") -> None:
@@ -50,14 +51,13 @@ class Frame:
         self.fixed = self._zone is None and timeframe is not Timeframe.MONTH_1
         self.origin_s = MONDAY_S if timeframe is Timeframe.WEEK_1 else 0
         self.base = self._base()
-        self.ratio = self.width_s // WIDTH_S[self.base] + (0 if self._zone is None else HOUR // WIDTH_S[self.base])
+        self.splits_hours = self._zone is not None and not _whole_hours(self._zone.key)
+        self.ratio = self.width_s // WIDTH_S[self.base] + (0 if self._zone is None else 1)  # a day may have 25 hours
 
     def _base(self) -> Timeframe:
         if self.width_s < HOUR:
             return Timeframe.MINUTE_1
-        if self._zone is not None:
-            return Timeframe.HOUR_1 if _whole_hours(self._zone.key) else Timeframe.MINUTE_1
-        return Timeframe.HOUR_1 if self.width_s < DAY else Timeframe.DAY_1
+        return Timeframe.HOUR_1 if self.width_s < DAY or self._zone is not None else Timeframe.DAY_1
 
     @property
     def stored(self) -> bool:

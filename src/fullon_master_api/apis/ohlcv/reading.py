@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, Final
 
 from fullon_master_api.apis.ohlcv.door import ORDER_TYPES, SIDES
-from fullon_master_api.apis.ohlcv.frames import NS, Frame
+from fullon_master_api.apis.ohlcv.frames import HOUR, NS, Frame
 from fullon_master_api.apis.ohlcv.numbers import PART, texts
 from fullon_master_api.apis.ohlcv.records import Series
 from fullon_master_api.apis.ohlcv.steps import Rows
@@ -58,6 +58,27 @@ def aggregate(rows: Sequence[Row], frame: Frame) -> list[Row]:
     if members:
         wide.append(_added_up(members, start_s, end_s <= clock_s))
     return wide
+
+
+def split_hours(rows: Sequence[Row], frame: Frame) -> list[int]:
+    """Beginnings of the hours in which a candle of the frame begins."""
+    found: dict[int, None] = {}
+    for row in rows:
+        if frame.end(frame.start(row[2])) < row[2] + HOUR:
+            found[row[2]] = None
+    return list(found)
+
+
+def with_minutes(hours: Sequence[Row], minutes: Sequence[Row], split: Collection[int]) -> list[Row]:
+    """Hours of one series, those that are split replaced by their minutes; one that has none stays whole."""
+    clock_s = hours[0][11] if hours else 0
+    of_hour: dict[int, list[Row]] = {}
+    for row in minutes:
+        of_hour.setdefault(row[2] - row[2] % HOUR, []).append((*row, clock_s))
+    rows: list[Row] = []
+    for row in hours:
+        rows.extend(of_hour.get(row[2], [row]) if row[2] in split else [row])
+    return rows
 
 
 def _added_up(members: list[Row], start_s: int, final: bool) -> Row:

@@ -51,13 +51,26 @@ READ_OLDEST: Final = _OLDEST + _ROWS
 # The instant until which a series is known: where its newest stored candle ends, or begins while it is open.
 _CLOCK: Final = """(SELECT n.opened_s + n.final * $2::int FROM market_candles n WHERE n.series_id = k.series_id
   AND n.timeframe_s = $2::int ORDER BY n.opened_s DESC LIMIT 1)"""
+_MINUTE_CLOCK: Final = _CLOCK.replace("$2::int", "60")
 _CLOCKED_ROWS: Final = f"""
-SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final, k.clock_s
-FROM (SELECT k.*, {_CLOCK} AS clock_s FROM k) k JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
+SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final,
+  CASE WHEN k.clock_s < k.minute_clock_s THEN k.minute_clock_s ELSE k.clock_s END
+FROM (SELECT k.*, {_CLOCK} AS clock_s, {_MINUTE_CLOCK} AS minute_clock_s FROM k) k
+  JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
   AND c.opened_s >= k.low_s AND c.opened_s < k.high_s
 ORDER BY k.position, c.opened_s"""  # noqa: S608
 READ_CLOCKED_NEWEST: Final = _NEWEST + _CLOCKED_ROWS
 READ_CLOCKED_OLDEST: Final = _OLDEST + _CLOCKED_ROWS
+
+# $1 keys, $2 beginnings of hours: their minutes, where a candle of a zone begins within the hour.
+READ_MINUTES: Final = f"""
+SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final
+FROM (SELECT q.position, s.series_id, {SCALE} AS scale FROM KEYS($1) q
+    JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol) k
+  CROSS JOIN INTS($2) h
+  JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = 60 AND c.opened_s >= h.value
+    AND c.opened_s < h.value + 3600
+ORDER BY k.position, c.opened_s"""  # noqa: S608
 
 # $6 origin, $7 width in seconds: stored rows added up to wider ones. A candle is final once the base has passed its end.
 _AGGREGATED: Final = """,

@@ -14,6 +14,7 @@ from fullon_master_api.apis.ohlcv import reading, writing
 from fullon_master_api.apis.ohlcv import statements as sql
 from fullon_master_api.apis.ohlcv.door import check_candles, check_names, check_trades
 from fullon_master_api.apis.ohlcv.frames import NS, STORED, WIDTH_S, Frame, frame
+from fullon_master_api.apis.ohlcv.postgres import open_postgres
 from fullon_master_api.apis.ohlcv.reading import Row
 from fullon_master_api.apis.ohlcv.records import Appended, Fill, Interval, Origin, Source, Upserted
 from fullon_master_api.apis.ohlcv.sqlite import SqliteDriver
@@ -233,9 +234,17 @@ class OhlcvStore:
         rows = await self._driver.read(span.statement, distinct, *span.args)
         before = await self._driver.read(sql.READ_NEIGHBOURS, distinct, *span.edges) if fill is Fill.PREVIOUS_CLOSE else []
         neighbours = {row[0]: row[1:] for row in before}
+        split = reading.split_hours(rows, span.frame) if span.frame.splits_hours else []
+        minutes = await self._driver.read(sql.READ_MINUTES, distinct, split) if split else []
 
         def shape() -> dict[int, T]:
             found = dict(reading.by_position(rows))
+            if split:
+                pieces = dict(reading.by_position(minutes))
+                found = {
+                    position: reading.with_minutes(hours, pieces.get(position, []), set(split))
+                    for position, hours in found.items()
+                }
             return {
                 position: build(span.shaped(found.get(position, []), fill, neighbours.get(position)))
                 for position in found.keys() | neighbours.keys()
@@ -271,7 +280,8 @@ class Span:
             raise TooLarge(
                 f"limit was {limit}: at {timeframe.value} in {zone} at most {BASE_ROWS_MAX // self.frame.ratio} candles"
             )
-        self.args: tuple[int, ...] = (self._base_s, self._low_s, self._high_s, wanted)
+        hour_s = self._low_s - self._low_s % self._base_s  # a candle may begin within an hour that is read as a whole
+        self.args: tuple[int, ...] = (self._base_s, hour_s, self._high_s, wanted)
         if self.frame.stored:
             self.statement = sql.READ_NEWEST if self.newest else sql.READ_OLDEST
         elif self.frame.fixed:
@@ -287,6 +297,8 @@ class Span:
 
     def shaped(self, rows: list[Row], fill: Fill, neighbours: Row | None) -> list[Row]:
         """The rows of one key as the candles that were asked for."""
+        if self.frame.splits_hours:
+            rows = [row for row in rows if self._low_s <= row[2] < self._high_s]
         if not self.frame.fixed:
             rows = reading.aggregate(rows, self.frame)
         rows = rows[-self.limit :] if self.newest else rows[: self.limit]
@@ -314,7 +326,7 @@ def _check_range(start_ns: int | None, end_ns: int | None, limit: int, limit_max
 
 
 def _distinct(keys: Sequence[Key], limit: int) -> list[Key]:
-    distinct = list(dict.fromkeys(keys))
+    distinct = [key for key in dict.fromkeys(keys) if "".join(key).isprintable()]  # no series has another name
     if len(distinct) * limit > ANSWER_ROWS_MAX:
         raise TooLarge(f"{len(distinct)} symbols with a limit of {limit} are more than {ANSWER_ROWS_MAX} rows")
     return distinct
@@ -322,7 +334,7 @@ def _distinct(keys: Sequence[Key], limit: int) -> list[Key]:
 
 def _aligned(keys: Sequence[Key], distinct: Sequence[Key], found: dict[int, T], nothing: T) -> list[T]:
     position = {key: number for number, key in enumerate(distinct)}
-    return [found.get(position[key], nothing) for key in keys]
+    return [found.get(position.get(key, -1), nothing) for key in keys]
 
 
 @asynccontextmanager
@@ -345,4 +357,6 @@ async def _open_driver(url: str, *, pool_size: int, timeout_s: float, migrate: b
     file = re.fullmatch(r"sqlite(?:\+\w+)?:///(.+)", url)
     if file:
         return await asyncio.to_thread(partial(SqliteDriver, Path(file[1]), timeout_s=timeout_s, migrate=migrate))
+    if re.match(r"postgres(ql)?(\+asyncpg)?://", url):
+        return await open_postgres(url, pool_size=pool_size, timeout_s=timeout_s, migrate=migrate)
     raise BadUserInput("OHLCV_DATABASE_URL must be sqlite+aiosqlite:///file or postgresql+asyncpg://…")

@@ -184,9 +184,9 @@ def _bar(series: Series, row: CandleRow, source: Source) -> Bar:
 
 
 def _replaces(bar: Bar, old: Bar | None) -> bool:
-    if old is None or bar.source > old.source:
+    if old is None:
         return True
-    return bar.source == old.source and bar.final >= old.final and bar != old
+    return bar.final >= old.final and bar.source >= old.source and bar != old
 
 
 def _runs(width_s: int, opened: Iterable[int]) -> list[tuple[int, int]]:
