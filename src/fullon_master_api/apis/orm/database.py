@@ -206,8 +206,8 @@ def begin_immediate(connection: Connection) -> None:
 
 # ---- errors ------------------------------------------------------------------------------------------------------------
 
-_UNIQUE: Final = ("UniqueViolation", "UNIQUE constraint failed")
-_FOREIGN: Final = ("ForeignKeyViolation", "FOREIGN KEY constraint failed", "RestrictViolation")
+_UNIQUE: Final = ("23505", "UNIQUE constraint failed")
+_FOREIGN: Final = ("23503", "23001", "FOREIGN KEY constraint failed")  # PostgreSQL's states, SQLite's words
 _AWAY: Final = (
     "CannotConnectNow",
     "ConnectionDoesNotExist",
@@ -238,7 +238,7 @@ def translated() -> Generator[None, None, None]:
 
 
 def _integrity(error: IntegrityError) -> GatewayError:
-    text = str(error.orig)
+    text = f"{getattr(error.orig, 'sqlstate', '')} {error.orig}"
     if any(word in text for word in _UNIQUE):
         return Conflict("something of that name or number is there already")
     if any(word in text for word in _FOREIGN):

@@ -36,6 +36,7 @@ _SAME: Final = ("ex_id", "symbol", "side", "order_type", "volume", "price", "dry
 
 
 class OrderFilter(Record, frozen=True, kw_only=True):
+    uid: int | None = None
     bot_id: int | None = None
     ex_id: int | None = None
     exchange: str | None = None
@@ -279,7 +280,7 @@ def _is_older(status: OrderStatus, now: OrderStatus) -> bool:
 
 def _conditions(filters: OrderFilter) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
-    for name in ("bot_id", "ex_id", "exchange", "symbol", "side", "dry_run", "client_order_id"):
+    for name in ("uid", "bot_id", "ex_id", "exchange", "symbol", "side", "dry_run", "client_order_id"):
         value = getattr(filters, name)
         if value is not None:
             where.append(orders.c[name] == value)

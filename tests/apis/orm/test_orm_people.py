@@ -1,0 +1,167 @@
+"""Users, refresh tokens, API keys and accounts: who sees and changes what."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fullon_master_api.apis.orm import Orm, Secrets
+from fullon_master_api.apis.orm.users import UserFilter
+from fullon_master_api.errors import BadUserInput, Conflict, Forbidden, NotFound, TokenExpired, Unauthenticated, Unavailable
+from fullon_master_api.model import Scope
+from tests.apis.orm.conftest import World
+
+
+async def test_a_user_sees_themself_and_nobody_else_and_an_admin_sees_all(orm: Orm, world: World) -> None:
+    uids = [world.ben.uid, world.ana.uid, 999]
+    assert [user and user.uid for user in await orm.users.get_many(uids, world.ana)] == [None, world.ana.uid, None]
+    assert [user and user.uid for user in await orm.users.get_many(uids, world.admin)] == [world.ben.uid, world.ana.uid, None]
+    assert [user.mail for user in (await orm.users.page(world.ana)).rows] == ["ana@fullon"]
+    page = await orm.users.page(world.admin, filters=UserFilter(search="AN"), total=True)
+    assert ([user.mail for user in page.rows], page.total) == (["ana@fullon"], 1)
+
+
+async def test_a_user_changes_their_name_and_not_their_role(orm: Orm, world: World) -> None:
+    assert (await orm.users.modify(world.ana.uid, world.ana, {"name": "Anna"})).name == "Anna"
+    with pytest.raises(Forbidden):
+        await orm.users.modify(world.ana.uid, world.ana, {"role": "ADMIN"})
+    with pytest.raises(NotFound):
+        await orm.users.modify(world.ben.uid, world.ana, {"name": "x"})
+    with pytest.raises(BadUserInput) as refused:
+        await orm.users.modify(world.ana.uid, world.admin, {"name": "x" * 51})
+    assert refused.value.path == ("name",)
+    assert (await orm.users.get_many([world.ana.uid], None))[0] == await _renamed(orm, world)
+
+
+async def _renamed(orm: Orm, world: World) -> object:
+    credentials = await orm.users.credentials_by_mail("ana@fullon")
+    assert credentials is not None
+    assert credentials.user.name == "Anna"
+    return credentials.user
+
+
+async def test_a_mail_is_taken_whatever_its_case(orm: Orm, world: World) -> None:
+    with pytest.raises(Conflict):
+        await orm.users.add(world.admin, {"mail": "ANA@fullon"}, password_hash="x")
+    with pytest.raises(Forbidden):
+        await orm.users.add(world.ana, {"mail": "new@fullon"}, password_hash="x")
+    assert await orm.users.credentials_by_mail("ANA@fullon") is None
+
+
+async def test_a_new_password_ends_tokens_and_a_stolen_refresh_token_ends_its_family(orm: Orm, world: World) -> None:
+    later = datetime.now(UTC) + timedelta(days=1)
+    uid = world.ana.uid
+    await orm.users.add_refresh_token(uid, "first", family="f", expires_at=later)
+    assert (await orm.users.rotate_refresh_token("first", "second", expires_at=later)).uid == uid
+    with pytest.raises(Unauthenticated):
+        await orm.users.rotate_refresh_token("first", "third", expires_at=later)
+    with pytest.raises(Unauthenticated):
+        await orm.users.rotate_refresh_token("second", "third", expires_at=later)
+    await orm.users.add_refresh_token(uid, "old", family="g", expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    with pytest.raises(TokenExpired):
+        await orm.users.rotate_refresh_token("old", "new", expires_at=later)
+    await orm.users.add_refresh_token(uid, "other", family="h", expires_at=later)
+    await orm.users.set_password_hash(uid, "y", world.ana)
+    with pytest.raises(Unauthenticated):
+        await orm.users.rotate_refresh_token("other", "new", expires_at=later)
+    (facts,) = await orm.users.principal_facts([uid])
+    assert facts is not None
+    assert facts.token_version == 1
+
+
+async def test_an_inactive_user_cannot_refresh(orm: Orm, world: World) -> None:
+    later = datetime.now(UTC) + timedelta(days=1)
+    await orm.users.add_refresh_token(world.ana.uid, "first", family="f", expires_at=later)
+    assert not (await orm.users.toggle_active(world.ana.uid, world.admin)).active
+    with pytest.raises(Unauthenticated):
+        await orm.users.rotate_refresh_token("first", "second", expires_at=later)
+
+
+async def test_a_user_who_traded_stays_and_one_who_did_not_may_go(orm: Orm, world: World) -> None:
+    await orm.orders.place(world.ana, {"symbol": "BTC/USD", "side": "buy", "order_type": "market", "volume": 1})
+    with pytest.raises(Conflict):
+        await orm.users.remove(world.ana.uid, world.admin)
+    assert (await orm.users.get_many([world.ana.uid], None))[0] is not None
+    await orm.users.remove(world.ben.uid, world.admin)
+    assert await orm.bots.get_many([world.ben_bot.bot_id], None) == [None]
+
+
+async def test_a_key_is_found_by_its_hash_with_its_owner_and_never_by_another_user(orm: Orm, world: World) -> None:
+    key = await orm.api_keys.add(world.ana, key_hash="a" * 64, prefix="fullon_ak_x", name="mine", scopes=["read", "write"])
+    found = await orm.api_keys.find("a" * 64)
+    assert found is not None
+    assert (found.key, found.owner.uid, found.owner.active) == (key, world.ana.uid, True)
+    assert await orm.api_keys.get_many([key.api_key_id], world.ben) == [None]
+    with pytest.raises(NotFound):
+        await orm.api_keys.deactivate(key.api_key_id, world.ben)
+    assert (await orm.api_keys.deactivate(key.api_key_id, world.ana)).is_active is False
+    with pytest.raises(Forbidden):
+        await orm.api_keys.add(world.ana, key_hash="b" * 64, prefix="p", name="more", scopes=["admin"])
+
+
+async def test_a_key_that_may_only_read_changes_nothing(orm: Orm, world: World) -> None:
+    from tests.apis.orm.conftest import principal_of
+
+    (ana,) = await orm.users.get_many([world.ana.uid], None)
+    assert ana is not None
+    reader = principal_of(ana, Scope.READ)
+    with pytest.raises(Forbidden):
+        await orm.users.modify(ana.uid, reader, {"name": "x"})
+    with pytest.raises(Forbidden):
+        await orm.bots.add(reader, {"name": "x"})
+    with pytest.raises(Forbidden):
+        await orm.orders.place(reader, {"symbol": "BTC/USD", "side": "buy", "order_type": "market", "volume": 1})
+    with pytest.raises(Forbidden):
+        await orm.api_keys.add(reader, key_hash="c" * 64, prefix="p", name="more", scopes=["read"])
+    assert (await orm.bots.page(world.ana)).rows == [world.ana_bot]
+
+
+async def test_last_use_is_written_at_most_once_a_minute(orm: Orm, world: World) -> None:
+    key = await orm.api_keys.add(world.ana, key_hash="a" * 64, prefix="p", name="mine", scopes=["read"])
+    await orm.api_keys.touch(key.api_key_id)
+    (once,) = await orm.api_keys.get_many([key.api_key_id], None)
+    await orm.api_keys.touch(key.api_key_id)
+    (twice,) = await orm.api_keys.get_many([key.api_key_id], None)
+    assert once is not None
+    assert once.last_used_at is not None
+    assert twice == once
+
+
+async def test_credentials_are_sealed_bound_to_their_account_and_survive_a_new_key(orm: Orm, world: World, url: str) -> None:
+    from sqlalchemy import select
+
+    from fullon_master_api.apis.orm import open_orm
+    from fullon_master_api.apis.orm.tables import exchange_credentials
+    from tests.apis.orm.conftest import KEY
+
+    ex_id = world.ana_account.ex_id
+    await orm.accounts.modify(ex_id, world.ana, {}, secrets=Secrets("my-key", "my-secret"))
+    assert await orm.accounts.credentials(ex_id) == Secrets("my-key", "my-secret")
+    assert await orm.accounts.has_credentials([ex_id], world.ben) == [False]
+    assert await orm.accounts.has_credentials([world.ben_account.ex_id, ex_id], world.ana) == [False, True]
+    async with orm.database.read() as connection:
+        sealed = await connection.scalar(select(exchange_credentials.c.sealed))
+    assert sealed is not None
+    assert b"secret" not in sealed
+    newer = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
+    async with open_orm(url, credentials_key=f"{newer},{KEY}") as rotating:
+        assert await rotating.accounts.rotate_credentials() == 1
+        assert await rotating.accounts.rotate_credentials() == 0
+    async with open_orm(url, credentials_key=newer) as rotated:
+        assert await rotated.accounts.credentials(ex_id) == Secrets("my-key", "my-secret")
+    with pytest.raises(Unavailable):
+        await orm.accounts.credentials(ex_id)
+
+
+async def test_admin_actions_leave_an_audit_that_only_admins_read(orm: Orm, world: World) -> None:
+    await orm.users.toggle_active(world.ben.uid, world.admin)
+    (entry,) = (await orm.audit.page(world.admin, action="user.active")).rows
+    assert (entry.uid, entry.mail, entry.subject, entry.detail) == (
+        world.admin.uid,
+        "admin@fullon",
+        f"user:{world.ben.uid}",
+        {"active": False},
+    )
+    with pytest.raises(Forbidden):
+        await orm.audit.page(world.ana)
