@@ -14,8 +14,10 @@ from fullon_master_api.apis.ohlcv import open_ohlcv
 from fullon_master_api.apis.orm import open_orm
 from fullon_master_api.apis.orm.database import Hint
 from fullon_master_api.bus import Bus, open_bus
-from fullon_master_api.model import Symbol
+from fullon_master_api.model import Fence, ServiceName, Symbol
+from fullon_master_api.services.board import FeedBoard
 from fullon_master_api.services.resources import Resources, exchange_opener
+from fullon_master_api.services.runner import ServiceFactory
 from fullon_master_api.settings import Settings
 
 T = TypeVar("T")
@@ -67,3 +69,16 @@ async def until(look: Callable[[], Awaitable[T]], *, within_s: float = 15.0) -> 
             return found
         assert time.monotonic() < end, f"still {found!r} after {within_s} s"
         await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running(resources: Resources, name: ServiceName, factory: ServiceFactory) -> AsyncGenerator[FeedBoard, None]:
+    """The service alone, under a lease of its own; an error of it is raised, and it must end when it is cancelled."""
+    epochs = await resources.orm.services.claim([name.value], "test", 600.0)
+    board = FeedBoard()
+    service = factory(Fence(service=name.value, epoch=epochs[name.value]), board)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(service.run())
+        yield board
+        task.cancel()
+    await resources.orm.services.release("test", epochs)

@@ -111,18 +111,16 @@ class SymbolCollectors:
         backoff = Backoff(first_s=self._reconnect_s, max_s=max(60.0, self._reconnect_s))
         try:
             while True:
-                adapter = self._with.open_exchange(exchange)
                 try:
-                    markets = await adapter.load_markets()
-                    backoff.reset()
-                    await self._connected(exchange, markets)
-                    await self._symbols(exchange, adapter, markets)
+                    async with aclosing(self._with.open_exchange(exchange)) as adapter:
+                        markets = await adapter.load_markets()
+                        backoff.reset()
+                        await self._connected(exchange, markets)
+                        await self._symbols(exchange, adapter, markets)
                 except (ExchangeUnavailable, ExchangeRefused, ExchangeDenied) as error:
                     log.warning("exchange.away", kind=self._kind, exchange=exchange, error=error.message)
                     for symbol in self._wanted.get(exchange, ()):
                         self._gauge(symbol).failed(error.message)
-                finally:
-                    await adapter.aclose()
                 await asyncio.sleep(backoff.next_s())
         finally:
             for health in self._board.health():
