@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from fullon_master_api.apis.cache import Cache, open_cache
 from fullon_master_api.bus import Bus, open_bus
 from fullon_master_api.errors import StoreUnavailable, TokenExpired, Unauthenticated, UnknownUser
-from fullon_master_api.model import Bot, ExchangeAccount, Principal, Role, Scope
+from fullon_master_api.model import Bot, ExchangeAccount, Principal, Role, Scope, Symbol
 from fullon_master_api.rest.cache import Desk, create_app
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -67,6 +67,14 @@ async def get_bots(principal: Principal) -> Sequence[Bot]:
     return [Bot(bot_id=bot_id, uid=principal.uid, name="b", created_at=DAY) for bot_id in owners.get(principal.uid, [])]
 
 
+async def get_symbols() -> Sequence[Symbol]:
+    """BTC/USD and ETH/USD on kraken."""
+    return [
+        Symbol(symbol_id=number, cat_ex_id=1, exchange="kraken", symbol=f"{base}/USD", base=base, quote="USD")
+        for number, base in enumerate(["BTC", "ETH"])
+    ]
+
+
 class QuietServer(uvicorn.Server):
     """A server inside a test: the signals stay pytest's."""
 
@@ -87,6 +95,12 @@ class Client:
 
     async def receive(self) -> Any:
         return orjson.loads(await asyncio.wait_for(self.socket.recv(), 10))
+
+    async def open(self, action: str, **params: Any) -> str:
+        """Start a stream; its key."""
+        answer = await self.ask(action, **params)
+        assert answer["success"] is True, answer
+        return str(answer["stream_key"])
 
     async def ask(self, action: str, **params: Any) -> Any:
         """Send one request and take the next message."""
@@ -114,7 +128,14 @@ class House:
 
 @pytest.fixture
 def desk_of() -> Callable[[Cache, Bus], Desk]:
-    return lambda cache, bus: Desk(cache=cache, bus=bus, authenticate=authenticate, get_accounts=get_accounts, get_bots=get_bots)
+    return lambda cache, bus: Desk(
+        cache=cache,
+        bus=bus,
+        authenticate=authenticate,
+        get_accounts=get_accounts,
+        get_bots=get_bots,
+        get_symbols=get_symbols,
+    )
 
 
 @pytest.fixture

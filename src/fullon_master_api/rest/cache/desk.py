@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import orjson
 
 from fullon_master_api.apis.cache import Cache
 from fullon_master_api.bus import Bus
-from fullon_master_api.model import Bot, DecimalText, ExchangeAccount, Principal
+from fullon_master_api.model import Bot, DecimalText, ExchangeAccount, Principal, Symbol
 
 SYMBOLS_MAX: Final = 200
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 Json = dict[str, Any]
 
@@ -25,6 +27,7 @@ class Desk:
 
     `authenticate` takes the values of `Authorization` and of the API key header; None where both are absent.
     `get_accounts` and `get_bots` answer what a principal owns: nothing else of accounts, orders and bots is shown to him.
+    `get_symbols` answers the catalogue's active symbols, for requests that leave the exchange or the symbol open.
     """
 
     cache: Cache
@@ -32,6 +35,7 @@ class Desk:
     authenticate: Callable[[str | None, str | None], Awaitable[Principal | None]]
     get_accounts: Callable[[Principal], Awaitable[Sequence[ExchangeAccount]]]
     get_bots: Callable[[Principal], Awaitable[Sequence[Bot]]]
+    get_symbols: Callable[[], Awaitable[Sequence[Symbol]]]
     api_key_header: str = "X-API-Key"
 
 
@@ -53,6 +57,7 @@ class Action:
 
     params: type[Params]
     answer: Callable[[Desk, Principal, Any], Awaitable[Json]]
+    admin_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class Stream:
     open: Callable[[Desk, Principal, Any], Awaitable[AsyncGenerator[Json]]]
     item: str = ""
     parts: Callable[[Any], list[tuple[str, Params]]] | None = None
+    admin_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,14 @@ class Endpoint:
     actions: Mapping[str, Action] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict)
     admin_only: bool = False
+
+
+def own_accounts(accounts: Sequence[ExchangeAccount], exchange: str | int | None) -> list[ExchangeAccount]:
+    """Those of a principal's accounts that `exchange` means: an account's id or name, or its exchange's name; all if None."""
+    if exchange is None:
+        return list(accounts)
+    said = str(exchange)
+    return [account for account in accounts if said in (str(account.ex_id), account.exchange, account.name)]
 
 
 def number(value: DecimalText | Decimal | None) -> orjson.Fragment | None:

@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from fullon_master_api.errors import (
     BadUserInput,
     Forbidden,
+    HistoryGap,
     RateLimited,
     SlowConsumer,
     Unavailable,
@@ -22,8 +23,9 @@ from fullon_master_api.errors import (
 )
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal
-from fullon_master_api.rest.cache.desk import Desk, Endpoint, Json, Params, Refused
+from fullon_master_api.rest.cache.desk import Action, Desk, Endpoint, Json, Params, Refused, Stream
 from fullon_master_api.rest.cache.door import INVALID, POLICY_VIOLATION
+from fullon_master_api.rest.cache.envelopes import Envelope, RequestId
 
 log = get_logger(__name__)
 
@@ -32,14 +34,12 @@ FRAME_BYTES_MAX: Final = 64_000
 ANSWER_TIMEOUT_S: Final = 10.0
 NAME_LENGTH_MAX: Final = 128
 FRAME_TOO_LARGE: Final = 1009
-
-RequestId = str | int | None
-
-OWN_KEYS: Final = ("action", "request_id", "token", "params")
+OWN_KEYS: Final = ("action", "operation", "request_id", "token", "params")
 
 CODES: Final = {
     BadUserInput: "INVALID_PARAMS",
     Forbidden: "FORBIDDEN",
+    HistoryGap: "GAP",
     RateLimited: "RATE_LIMITED",
     SlowConsumer: "SLOW_CONSUMER",
     Unavailable: "CACHE_ERROR",
@@ -60,9 +60,11 @@ class Session:
     client who chose it: nothing is shared between sockets.
     """
 
-    def __init__(self, socket: WebSocket, desk: Desk, principal: Principal, endpoint: Endpoint, connection_id: str) -> None:
+    def __init__(
+        self, socket: WebSocket, desk: Desk, principal: Principal, endpoint: Endpoint, envelope: Envelope, connection_id: str
+    ) -> None:
         self._socket, self._desk, self._principal, self._endpoint = socket, desk, principal, endpoint
-        self._connection_id = connection_id
+        self._envelope, self._connection_id = envelope, connection_id
         self._streams: dict[str, asyncio.Task[None]] = {}
         self._sending = asyncio.Lock()
 
@@ -88,67 +90,70 @@ class Session:
             if len(text) > FRAME_BYTES_MAX:
                 await self._socket.close(FRAME_TOO_LARGE, f"a frame may have {FRAME_BYTES_MAX} bytes")
                 return
-            try:
-                await self._handle(text)
-            except WebSocketDisconnect:
-                return
+            await self._handle(text)
 
     async def _handle(self, text: str | bytes) -> None:
+        verb = self._envelope.verb
         try:
             request = orjson.loads(text)
         except orjson.JSONDecodeError as error:
-            await self._send(_failure(None, None, "MALFORMED_MESSAGE", f"the message is not JSON: {error}"))
+            await self._fail(None, None, Refused("MALFORMED_MESSAGE", f"the message is not JSON: {error}"))
             return
         if not isinstance(request, dict):
-            await self._send(_failure(None, None, "MALFORMED_MESSAGE", "the message must be an object"))
+            await self._fail(None, None, Refused("MALFORMED_MESSAGE", "the message must be an object"))
             return
-        request_id, action = request.get("request_id"), request.get("action")
+        request_id, asked = request.get("request_id"), request.get(verb)
         if not isinstance(request_id, str | int | None) or len(str(request_id)) > NAME_LENGTH_MAX:
             why = f"request_id must be text of at most {NAME_LENGTH_MAX} characters, or a number"
-            await self._send(_failure(None, None, "MALFORMED_MESSAGE", why))
+            await self._fail(None, None, Refused("MALFORMED_MESSAGE", why))
             return
-        if not isinstance(action, str):
-            await self._send(_failure(request_id, None, "INVALID_OPERATION", "action is missing"))
+        request_id = self._envelope.name(request_id)
+        if not isinstance(asked, str):
+            await self._fail(request_id, None, Refused("INVALID_OPERATION", f"{verb} is missing"))
             return
         try:
-            await self._act(request_id, action, request)
+            await self._act(request_id, asked, request)
         except Exception as error:
-            if isinstance(error, WebSocketDisconnect):
-                raise
-            code, why = _explain(error, action)
-            await self._send(_failure(request_id, action, code, why))
+            await self._fail(request_id, asked, error)
 
-    async def _act(self, request_id: RequestId, action: str, request: Json) -> None:
-        if action in self._endpoint.actions:
-            asked = self._endpoint.actions[action]
-            params = _convert(request.get("params"), asked.params)
+    async def _act(self, request_id: RequestId, asked: str, request: Json) -> None:
+        begun_s = time()
+        if asked in self._endpoint.actions:
+            action = self._endpoint.actions[asked]
+            self._check_rights(action)
+            params = _convert(request.get("params"), action.params)
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                result = await asked.answer(self._desk, self._principal, params)
-            await self._send({"request_id": request_id, "action": action, "success": True, "result": result})
-        elif action in self._endpoint.streams:
-            await self._subscribe(request_id, action, request)
-        elif action == "unsubscribe":
+                result = await action.answer(self._desk, self._principal, params)
+            await self._send(self._envelope.result(request_id, asked, result, begun_s))
+        elif asked in self._endpoint.streams:
+            self._check_rights(self._endpoint.streams[asked])
+            await self._subscribe(request_id, asked, request)
+        elif asked == "unsubscribe":
             await self._unsubscribe(request_id, request)
         else:
             known = ", ".join([*self._endpoint.actions, *self._endpoint.streams, "unsubscribe"])
-            raise Refused("INVALID_OPERATION", f"unknown action {action[:NAME_LENGTH_MAX]!r}; known are {known}")
+            raise Refused("INVALID_OPERATION", f"unknown {self._envelope.verb} {asked[:NAME_LENGTH_MAX]!r}; known are {known}")
+
+    def _check_rights(self, asked: Action | Stream) -> None:
+        if asked.admin_only and not self._principal.is_admin:
+            raise Refused("FORBIDDEN", "Admin access required")
 
     # ---- streams -----------------------------------------------------------------------------------------------------
 
-    async def _subscribe(self, request_id: RequestId, action: str, request: Json) -> None:
-        stream = self._endpoint.streams[action]
+    async def _subscribe(self, request_id: RequestId, asked: str, request: Json) -> None:
+        stream = self._endpoint.streams[asked]
         if stream.parts is not None:
             for name, part in stream.parts(_convert(_beside(request), stream.params)):
                 if name not in self._streams:
                     items = await stream.open(self._desk, self._principal, part)
-                    self._start(name, self._run_bare(name, request_id, action, items))
+                    self._start(name, self._run_bare(request_id, asked, items))
             return
-        key = f"{self._connection_id}:{request_id if request_id is not None else action}"
+        key = f"{self._connection_id}:{request_id if request_id is not None else asked}"
         if key in self._streams:
             raise Refused("INVALID_PARAMS", f"{key!r} streams already: end it, or choose another request_id")
         params = _convert(request.get("params"), stream.params)
         items = await stream.open(self._desk, self._principal, params)
-        self._start(key, self._run(key, request_id, action, stream.item, items))
+        self._start(key, self._run(key, request_id, asked, stream.item, items))
 
     def _start(self, key: str, running: Coroutine[Any, Any, None]) -> None:
         if len(self._streams) >= STREAMS_MAX:
@@ -157,29 +162,22 @@ class Session:
         task = self._streams[key] = self._tasks.create_task(running, name=f"cache-stream:{key}")
         task.add_done_callback(lambda _task: self._streams.pop(key, None))
 
-    async def _run(self, key: str, request_id: RequestId, action: str, item: str, items: AsyncGenerator[Json]) -> None:
+    async def _run(self, key: str, request_id: RequestId, asked: str, item: str, items: AsyncGenerator[Json]) -> None:
         try:
             async with aclosing(items):
-                confirmed = {"request_id": request_id, "action": action, "success": True, "message": f"{action} started"}
-                await self._send({**confirmed, "stream_key": key})
+                await self._send(self._envelope.confirmed(request_id, asked, key))
                 async for result in items:
-                    await self._send({"request_id": request_id, "action": item, "result": {"stream_key": key, **result}})
+                    await self._send(self._envelope.item(request_id, item, key, result))
         except Exception as error:
-            await self._end(request_id, action, error)
+            await self._fail(request_id, asked, error)
 
-    async def _run_bare(self, key: str, request_id: RequestId, action: str, items: AsyncGenerator[Json]) -> None:
+    async def _run_bare(self, request_id: RequestId, asked: str, items: AsyncGenerator[Json]) -> None:
         try:
             async with aclosing(items):
                 async for result in items:
                     await self._send(result)
         except Exception as error:
-            await self._end(request_id, action, error)
-
-    async def _end(self, request_id: RequestId, action: str, error: Exception) -> None:
-        """Tell the client why a stream ended; the socket and its other streams go on."""
-        if not isinstance(error, WebSocketDisconnect):
-            with suppress(WebSocketDisconnect):
-                await self._send(_failure(request_id, action, *_explain(error, action)))
+            await self._fail(request_id, asked, error)
 
     async def _unsubscribe(self, request_id: RequestId, request: Json) -> None:
         bare = next((stream for stream in self._endpoint.streams.values() if stream.parts is not None), None)
@@ -195,10 +193,17 @@ class Session:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        ended = {"request_id": request_id, "action": "unsubscribe", "success": True, "message": "stream ended"}
-        await self._send({**ended, "stream_key": keys[0] if len(keys) == 1 else keys})
+        await self._send(self._envelope.ended(request_id, keys))
 
     # ---- out ---------------------------------------------------------------------------------------------------------
+
+    async def _fail(self, request_id: RequestId, asked: str | None, error: Exception) -> None:
+        """Tell the client what went wrong; the socket and its other streams go on."""
+        if isinstance(error, WebSocketDisconnect):
+            return
+        code, why = _explain(error, asked)
+        with suppress(WebSocketDisconnect):
+            await self._send(self._envelope.failure(request_id, asked, code, why))
 
     async def _send(self, message: Json) -> None:
         """One whole message; the streams and the answers of a socket take turns."""
@@ -222,7 +227,7 @@ def _beside(request: Json) -> Json:
     return {key: value for key, value in request.items() if key not in OWN_KEYS}
 
 
-def _explain(error: Exception, action: str) -> tuple[str, str]:
+def _explain(error: Exception, asked: str | None) -> tuple[str, str]:
     """Code and text for the client; what we cannot name is in the log and not in the answer."""
     if isinstance(error, Refused):
         return error.code, error.message
@@ -231,11 +236,5 @@ def _explain(error: Exception, action: str) -> tuple[str, str]:
     for kind, code in CODES.items():
         if isinstance(error, kind):
             return code, public_message(error)
-    log.error("cache.socket_failed", action=action, exc_info=error)
+    log.error("cache.socket_failed", asked=asked, exc_info=error)
     return "INTERNAL_ERROR", public_message(error)
-
-
-def _failure(request_id: RequestId, action: str | None, code: str, why: str) -> Json:
-    """A domain failure names its action; a protocol failure cannot."""
-    named = {} if action is None else {"action": action}
-    return {"request_id": request_id, **named, "success": False, "error_code": code, "error": why}

@@ -10,9 +10,19 @@ import msgspec
 from fullon_master_api.apis.cache import TickerKey
 from fullon_master_api.bus import ticker_topic
 from fullon_master_api.model import Gap, Principal, Ticker
-from fullon_master_api.rest.cache.desk import SYMBOLS_MAX, Action, Desk, Endpoint, Json, Params, Refused, Stream, number, seconds
-
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+from fullon_master_api.rest.cache.desk import (
+    SYMBOLS_MAX,
+    Action,
+    Desk,
+    Endpoint,
+    Json,
+    Name,
+    Params,
+    Refused,
+    Stream,
+    number,
+    seconds,
+)
 
 
 class OneTicker(Params, frozen=True):
