@@ -1,4 +1,4 @@
-"""`app` for plain uvicorn: `uvicorn fullon_master_api.main:app`. Its lifespan owns what `fullon serve` owns otherwise."""
+"""`app` for plain uvicorn, `uvicorn fullon_master_api.main:app`; its lifespan owns what `fullon serve` owns otherwise."""
 
 from __future__ import annotations
 

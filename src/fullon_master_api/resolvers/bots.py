@@ -22,7 +22,7 @@ async def bots(ctx: Context, *, active: bool | None = None, first: int = 50, aft
 
 async def strategies(ctx: Context, *, first: int = 50, after: str | None = None) -> Page[StrategyTemplate]:
     """The catalogue."""
-    return await ctx.stores.orm.strategies.templates_page(ctx.user, first=first, after=after)
+    return await ctx.stores.orm.templates.page(ctx.user, first=first, after=after)
 
 
 async def bots_of_users(
@@ -41,15 +41,15 @@ async def strategies_of_bots(bots: Sequence[Bot], ctx: Context) -> list[list[Str
 
 
 async def feeds_of_bots(bots: Sequence[Bot], ctx: Context) -> list[list[Feed]]:
-    return await ctx.stores.orm.strategies.feeds_of_bots([bot.bot_id for bot in bots], ctx.user)
+    return await ctx.stores.orm.feeds.of_bots([bot.bot_id for bot in bots], ctx.user)
 
 
 async def logs_of_bots(bots: Sequence[Bot], ctx: Context, *, first: int = 50, after: str | None = None) -> list[Page[BotLog]]:
-    return await ctx.stores.orm.bots.logs_of_bots([bot.bot_id for bot in bots], ctx.user, first=first, after=after)
+    return await ctx.stores.orm.logs.of_bots([bot.bot_id for bot in bots], ctx.user, first=first, after=after)
 
 
 async def templates_of_strategies(strategies: Sequence[Strategy], ctx: Context) -> list[StrategyTemplate | None]:
-    return await ctx.stores.orm.strategies.templates([strategy.cat_str_id for strategy in strategies])
+    return await ctx.stores.orm.templates.get_many([strategy.cat_str_id for strategy in strategies])
 
 
 async def bots_of_strategies(strategies: Sequence[Strategy], ctx: Context) -> list[Bot | None]:
@@ -57,7 +57,7 @@ async def bots_of_strategies(strategies: Sequence[Strategy], ctx: Context) -> li
 
 
 async def feeds_of_strategies(strategies: Sequence[Strategy], ctx: Context) -> list[list[Feed]]:
-    return await ctx.stores.orm.strategies.feeds_of([strategy.str_id for strategy in strategies], ctx.user)
+    return await ctx.stores.orm.feeds.of_strategies([strategy.str_id for strategy in strategies], ctx.user)
 
 
 async def symbols_of_feeds(feeds: Sequence[Feed], ctx: Context) -> list[Symbol | None]:

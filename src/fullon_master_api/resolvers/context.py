@@ -61,3 +61,11 @@ class Context:
         if not self.user.is_admin:
             raise Forbidden("Admin access required")
         return self.user
+
+    def require_user(self) -> None:
+        """For fields that answer every signed-in caller alike. Raises Unauthenticated."""
+        _ = self.user
+
+    def require_admin(self) -> None:
+        """For fields that answer every admin alike. Raises Unauthenticated, Forbidden."""
+        _ = self.admin

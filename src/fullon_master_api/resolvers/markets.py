@@ -21,7 +21,8 @@ NAMES_MAX: Final = 500
 
 
 async def exchange(ctx: Context, *, name: str) -> Exchange | None:
-    return (await ctx.stores.orm.exchanges.by_names([name]))[0] if ctx.user else None
+    ctx.require_user()
+    return (await ctx.stores.orm.exchanges.by_names([name]))[0]
 
 
 async def exchanges(ctx: Context, *, first: int = 50, after: str | None = None) -> Page[Exchange]:
@@ -29,7 +30,7 @@ async def exchanges(ctx: Context, *, first: int = 50, after: str | None = None) 
 
 
 async def symbol(ctx: Context, *, exchange: str, symbol: str) -> Symbol | None:
-    assert ctx.user
+    ctx.require_user()
     return (await ctx.stores.orm.symbols.by_names([(exchange, symbol)]))[0]
 
 
@@ -48,7 +49,7 @@ async def ticker(ctx: Context, *, exchange: str, symbol: str) -> Ticker | None:
 async def tickers(ctx: Context, *, exchange: str, symbols: list[str] | None = None) -> list[Ticker]:
     """Of these symbols, in their order and without those never seen; of all symbols of the exchange where none are named."""
     if symbols is None:
-        assert ctx.user
+        ctx.require_user()
         return await ctx.stores.cache.tickers.all(exchange)
     await known_symbols(ctx, exchange, symbols)
     found = await ctx.stores.cache.tickers.get_many([(exchange, name) for name in symbols])
@@ -57,7 +58,7 @@ async def tickers(ctx: Context, *, exchange: str, symbols: list[str] | None = No
 
 async def known_symbols(ctx: Context, exchange: str, names: Sequence[str]) -> list[Symbol]:
     """The symbols of these names, for a signed-in caller. Raises NotFound for the first that the catalogue does not have."""
-    assert ctx.user
+    ctx.require_user()
     if not 1 <= len(names) <= NAMES_MAX:
         raise BadUserInput(f"symbols had {len(names)} names, must have 1 to {NAMES_MAX}", path=("symbols",))
     found = await ctx.stores.orm.symbols.by_names([(exchange, name) for name in names])

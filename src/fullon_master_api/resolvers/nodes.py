@@ -14,18 +14,18 @@ FINDERS: Final[dict[str, Callable[[Context, int], Awaitable[list[Any]]]]] = {
     "ExchangeAccount": lambda ctx, number: ctx.stores.orm.accounts.get_many([number], ctx.user),
     "Symbol": lambda ctx, number: ctx.stores.orm.symbols.get_many([number]),
     "Bot": lambda ctx, number: ctx.stores.orm.bots.get_many([number], ctx.user),
-    "StrategyTemplate": lambda ctx, number: ctx.stores.orm.strategies.templates([number]),
+    "StrategyTemplate": lambda ctx, number: ctx.stores.orm.templates.get_many([number]),
     "Strategy": lambda ctx, number: ctx.stores.orm.strategies.get_many([number], ctx.user),
-    "Feed": lambda ctx, number: ctx.stores.orm.strategies.get_feeds([number], ctx.user),
+    "Feed": lambda ctx, number: ctx.stores.orm.feeds.get_many([number], ctx.user),
     "Order": lambda ctx, number: ctx.stores.orm.orders.get_many([number], ctx.user),
     "Trade": lambda ctx, number: ctx.stores.orm.trades.get_many([number], ctx.user),
-    "DryTrade": lambda ctx, number: ctx.stores.orm.trades.get_dry([number], ctx.user),
+    "DryTrade": lambda ctx, number: ctx.stores.orm.dry_trades.get_many([number], ctx.user),
 }
 
 
 async def node(ctx: Context, *, id: str) -> Any:
     """The record behind the id; None where it is not this server's, names nothing, or names what the caller may not see."""
-    assert ctx.user
+    ctx.require_user()
     found = read_global_id(id)
     if found is None or found[0] not in FINDERS:
         return None

@@ -19,17 +19,17 @@ class ServicePayloadRow(Record, frozen=True, kw_only=True):
 
 
 async def services(ctx: Context) -> list[Service]:
-    assert ctx.admin
+    ctx.require_admin()
     return await ctx.stores.services.get_all()
 
 
 async def service(ctx: Context, *, name: ServiceName) -> Service | None:
-    assert ctx.admin
+    ctx.require_admin()
     return await ctx.stores.services.get(name)
 
 
 async def processes(ctx: Context) -> list[Process]:
-    assert ctx.admin
+    ctx.require_admin()
     return await ctx.stores.cache.processes.active()
 
 

@@ -151,7 +151,15 @@ async def trades_of_bots(bots: Sequence[Bot], ctx: Context, *, first: int = 50, 
 async def dry_trades_of_bots(
     bots: Sequence[Bot], ctx: Context, *, first: int = 50, after: str | None = None
 ) -> list[Page[DryTrade]]:
-    return await ctx.stores.orm.trades.dry_of_bots([bot.bot_id for bot in bots], ctx.user, first=first, after=after)
+    return await ctx.stores.orm.dry_trades.of_bots([bot.bot_id for bot in bots], ctx.user, first=first, after=after)
+
+
+async def trades_of_orders(orders: Sequence[Order], ctx: Context) -> list[list[Trade]]:
+    return await ctx.stores.orm.trades.of_orders([order.order_id for order in orders], ctx.user)
+
+
+async def dry_trades_of_orders(orders: Sequence[Order], ctx: Context) -> list[list[DryTrade]]:
+    return await ctx.stores.orm.dry_trades.of_orders([order.order_id for order in orders], ctx.user)
 
 
 def symbol_names(rows: Sequence[Order | Trade | DryTrade], _ctx: Context) -> list[str]:

@@ -14,7 +14,7 @@ from fullon_master_api.model import Role
 from fullon_master_api.resolvers import accounts, bots, trading
 from fullon_master_api.resolvers.identity import ids_of
 from fullon_master_api.schema.lists import Connection
-from fullon_master_api.schema.markets import PAGE_ARGUMENTS, Exchange, Symbol
+from fullon_master_api.schema.markets import PAGE_ARGUMENTS, STATUS, Exchange, Symbol
 from fullon_master_api.schema.node import Node
 
 if TYPE_CHECKING:
@@ -66,7 +66,10 @@ class ExchangeAccount(Node):
         accounts.positions_of_accounts, description="What it holds by symbol; null where the cache is away."
     )
     orders: Connection[Annotated[Order, strawberry.lazy("fullon_master_api.schema.trading")]] = batched(
-        trading.orders_of_accounts, description="Its orders, newest first.", arguments=PAGE_ARGUMENTS, cost=2
+        trading.orders_of_accounts,
+        description="Its orders, newest first.",
+        arguments={**PAGE_ARGUMENTS, "status": STATUS},
+        cost=2,
     )
 
     @classmethod
@@ -89,7 +92,10 @@ class User(Node):
         accounts.accounts_of_users, description="Their accounts at exchanges.", cost=2
     )
     bots: Connection[Annotated[Bot, strawberry.lazy("fullon_master_api.schema.bots")]] = batched(
-        bots.bots_of_users, description="Their bots.", arguments=PAGE_ARGUMENTS, cost=2
+        bots.bots_of_users,
+        description="Their bots.",
+        arguments={"active": "Only those that should run, or should not.", **PAGE_ARGUMENTS},
+        cost=2,
     )
 
     @classmethod

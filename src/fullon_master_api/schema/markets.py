@@ -21,6 +21,7 @@ PAGE_ARGUMENTS = {
     "first": "How many rows at most, 1 to 500.",
     "after": "Cursor of the row before the first wanted one.",
 }
+STATUS = "Only orders in one of these states."
 RANGE_ARGUMENTS = {
     "start": "Begin of the range, contained in it. Without a range the newest rows are given.",
     "end": "End of the range, not contained in it.",

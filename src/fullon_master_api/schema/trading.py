@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 
@@ -45,6 +45,12 @@ class Order(Node):
     bot: Bot | None = batched(trading.bots_of_orders, description="The bot that placed it; null where a person did.")
     exchange_account: ExchangeAccount | None = batched(trading.accounts_of_orders, description="The account it trades on.")
     user: User | None = batched(trading.users_of_orders, description="The owner.")
+    trades: list[Annotated[Trade, strawberry.lazy("fullon_master_api.schema.trading")]] = batched(
+        trading.trades_of_orders, description="Its fills at the exchange, oldest first.", cost=2
+    )
+    dry_trades: list[Annotated[DryTrade, strawberry.lazy("fullon_master_api.schema.trading")]] = batched(
+        trading.dry_trades_of_orders, description="Its dry-run fills, oldest first.", cost=2
+    )
 
     @classmethod
     def is_type_of(cls, value: Any, _info: Any) -> bool:
