@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
-from fullon_master_api.errors import ExchangeUnavailable
+from msgspec import structs
+
+from fullon_master_api.errors import ExchangeRefused, ExchangeUnavailable
 from fullon_master_api.exchanges.adapter import Capabilities, Fill, OrderState
 from fullon_master_api.exchanges.ccxt_rest import CcxtRest
-from fullon_master_api.exchanges.ccxt_wire import silent_s
+from fullon_master_api.exchanges.ccxt_wire import Feed, silent_s
+from fullon_master_api.exchanges.kraken_rows import (
+    OrderLedger,
+    TradeSieve,
+    rest_fill,
+    rest_trade,
+    wire_candle,
+    wire_fill,
+    wire_trade,
+)
 from fullon_master_api.exchanges.kraken_wire import KrakenWire
-from fullon_master_api.exchanges.wire_values import SECOND_NS, instant_ns, plain, positive, seconds_ns
-from fullon_master_api.model import Balance, Candle, MarketTrade, OrderType, Side, Ticker
+from fullon_master_api.exchanges.wire_values import SECOND_NS, instant_ns, plain, positive
+from fullon_master_api.model import Balance, Candle, MarketTrade, Ticker
 
 PAGE_MAX: Final = 1000  # trades in one answer of Kraken's `Trades`
+QUERY_MAX: Final = 20  # orders in one question of Kraken's `QueryOrders`
+FILLS_REMEMBERED: Final = 5_000
 OVERLAP_NS: Final = 1_000  # REST prints times to 100 ns, its cursor to 1 ns
-MISSING_S: Final = 2.0  # how long a hole in the numbers of trades may wait for a message that was overtaken
 CHECK_S: Final = 1.0
-TYPES: Final = {"m": OrderType.MARKET, "market": OrderType.MARKET, "l": OrderType.LIMIT, "limit": OrderType.LIMIT}
 
 
 class KrakenExchange(CcxtRest):
@@ -45,13 +57,14 @@ class KrakenExchange(CcxtRest):
         await self.wire.close()
 
     async def messages(
-        self, channel: str, symbols: Sequence[str], params: dict[str, Any], *, stall_s: float
+        self, channel: str, symbols: Sequence[str], params: dict[str, Any], *, stall_s: float, feed: Feed | None = None
     ) -> AsyncGenerator[list[dict[str, Any]]]:
         """Batches of a channel's messages; an empty one each second without any, so that a reader may look at its clock.
 
         Raises: ExchangeUnavailable when nothing at all came for `timeout_s`, or nothing of this channel for `stall_s`.
         """
-        async with self.wire.subscribed(channel, symbols, params, timeout_s=self.timeout_s) as (feed, client):
+        subscription = self.wire.subscribed(channel, symbols, params, timeout_s=self.timeout_s, feed=feed)
+        async with subscription as (feed, client):
             heard_s = time.monotonic()
             while True:
                 batch = await feed.wait(min(CHECK_S, self.timeout_s))
@@ -126,7 +139,7 @@ class KrakenExchange(CcxtRest):
                     if candle is None or (newest is not None and candle.opened_ns < newest.opened_ns):
                         continue
                     if newest is not None and candle.opened_ns > newest.opened_ns:
-                        changed[newest.opened_ns] = Candle(**_fields(newest) | {"final": True})
+                        changed[newest.opened_ns] = structs.replace(newest, final=True)
                     changed[candle.opened_ns] = newest = candle
                 if changed:
                     yield [changed[opened_ns] for opened_ns in sorted(changed)]
@@ -167,103 +180,87 @@ class KrakenExchange(CcxtRest):
         kept = [trade for trade in trades if trade.event_ns < edge_ns]
         return kept or [trade for trade in trades if trade.event_ns == edge_ns]
 
+    async def fetch_orders(self, ex_order_ids: Sequence[str]) -> list[OrderState | None]:
+        """The state of each order, in the order asked, `QUERY_MAX` in a request; None where Kraken does not know it."""
+        await self.load_markets()
+        found: dict[str, OrderState] = {}
+        for start in range(0, len(ex_order_ids), QUERY_MAX):
+            ids = list(ex_order_ids[start : start + QUERY_MAX])
+            try:
+                states = [self.order_state(row) for row in await self.call_private(self.wire.fetch_orders_by_ids, ids)]
+            except ExchangeRefused:
+                continue  # Kraken refuses the question when it knows none of the orders.
+            found |= {state.ex_order_id: state for state in states}
+        return [found.get(ex_order_id) for ex_order_id in ex_order_ids]
+
+    async def fetch_fills(self, *, since_ns: int) -> list[Fill]:
+        """Own executions from `since_ns` on, oldest first. Kraken gives them newest first, fifty to a page."""
+        await self.load_markets()
+        start = max(0, since_ns // SECOND_NS - 1)  # Whole seconds, and later than: so one second is asked too many.
+        found: dict[str, Fill] = {}
+        offset, count = 0, 1
+        while offset < count:
+            answer = await self.call_private(self.wire.privatePostTradesHistory, {"start": start, "ofs": offset})
+            page, count = answer["result"]["trades"], int(answer["result"]["count"])
+            found |= {fill_id: rest_fill(fill_id, row, self.wire.safe_market(row["pair"])) for fill_id, row in page.items()}
+            offset += max(len(page), 1)
+        fills = [fill for fill in found.values() if fill.event_ns >= since_ns]
+        return sorted(fills, key=lambda fill: (fill.event_ns, fill.ex_trade_id))
+
     async def stream_balances(self, ex_id: int) -> AsyncGenerator[list[Balance], None]:
-        raise ExchangeUnavailable("kraken: balances are read over REST only")
-        yield []
+        """All balances, at first and whenever a fill or an order may have changed them.
+
+        Kraken streams totals only; what open orders hold back is asked over REST, once for all that has arrived.
+        """
+        asked = False
+        async with (
+            self.wire.subscribed("executions", [""], {}, timeout_s=self.timeout_s) as (feed, _),
+            aclosing(self.messages("balances", [""], {}, stall_s=math.inf, feed=feed)) as batches,
+        ):
+            async for batch in batches:
+                if batch or not asked:
+                    asked = True
+                    yield await self.fetch_balances(ex_id)
 
     async def stream_orders(self) -> AsyncGenerator[list[OrderState], None]:
-        raise ExchangeUnavailable("kraken: orders are read over REST only")
-        yield []
+        """Orders as they change; the open ones first, over REST.
+
+        Kraken names symbol and side only once for each order, sends a partial fill as a trade and not as a state, and may
+        mix orders with trades: `OrderLedger` keeps what was said before and counts the fills.
+        """
+        await self.load_markets()
+        params = {"snap_orders": True, "snap_trades": True}
+        ledger = OrderLedger()
+        async with aclosing(self.messages("executions", [""], params, stall_s=math.inf)) as batches:
+            async for batch in batches:
+                if not ledger.started:
+                    # Fills of a snapshot are in the quantities that REST answers now, or belong to orders long closed.
+                    old = [row for message in batch if message["type"] == "snapshot" for row in message["data"]]
+                    batch = [message for message in batch if message["type"] != "snapshot"]
+                    orders = await self.call_private(self.wire.fetch_open_orders, None, None, None, {"trades": True})
+                    counted = [fill_id for order in orders for fill_id in order["info"].get("trades") or []]
+                    counted += [row["exec_id"] for row in old if row.get("exec_type") == "trade"]
+                    yield ledger.start((self.order_state(order) for order in orders), counted)
+                changed = ledger.read(row for message in batch for row in message["data"])
+                if changed:
+                    yield changed
 
     async def stream_fills(self) -> AsyncGenerator[list[Fill], None]:
-        raise ExchangeUnavailable("kraken: fills are read over REST only")
-        yield []
-
-
-class TradeSieve:
-    """Which trades of a market are new, and whether any is missing. Numbers rise by one."""
-
-    def __init__(self, symbol: str) -> None:
-        self.symbol = symbol
-        self._newest: int | None = None
-        self._missing: set[int] = set()
-        self._since_s: float | None = None
-        self._recent: deque[int] = deque(maxlen=5_000)
-        self._seen: set[int] = set()
-
-    def is_new(self, number: int) -> bool:
-        if number in self._seen:
-            return False
-        if self._newest is None or number > self._newest:
-            if self._newest is not None:
-                self._missing.update(range(self._newest + 1, number))
-            self._newest = number
-        else:
-            self._missing.discard(number)
-        if len(self._recent) == self._recent.maxlen:
-            self._seen.discard(self._recent[0])
-        self._recent.append(number)
-        self._seen.add(number)
-        return True
-
-    def check(self, now_s: float) -> None:
-        """Raises: ExchangeUnavailable when a number has been missing for longer than `MISSING_S`."""
-        if not self._missing:
-            self._since_s = None
-        elif self._since_s is None:
-            self._since_s = now_s
-        elif now_s - self._since_s > MISSING_S:
-            first, count = min(self._missing), len(self._missing)
-            raise ExchangeUnavailable(f"kraken: {count} trades of {self.symbol} are missing, the first is {first}")
-
-
-def wire_trade(row: dict[str, Any]) -> MarketTrade | None:
-    """A row of the `trade` channel; None for one without a price, a quantity or a time."""
-    price, quantity, event_ns = positive(row.get("price")), positive(row.get("qty")), instant_ns(row.get("timestamp"))
-    if price is None or quantity is None or event_ns is None:
-        return None
-    return MarketTrade(
-        trade_id=str(row["trade_id"]),
-        event_ns=event_ns,
-        price=price,
-        quantity=quantity,
-        side=Side(row["side"]),
-        order_type=TYPES.get(row.get("ord_type", ""), OrderType.UNKNOWN),
-    )
-
-
-def rest_trade(row: list[Any]) -> MarketTrade | None:
-    """A row of REST `Trades`: price, quantity, seconds, b or s, m or l, "", number."""
-    price, quantity, event_ns = positive(row[0]), positive(row[1]), seconds_ns(row[2])
-    if price is None or quantity is None or event_ns is None:
-        return None
-    return MarketTrade(
-        trade_id=str(row[6]),
-        event_ns=event_ns,
-        price=price,
-        quantity=quantity,
-        side=Side.BUY if row[3] == "b" else Side.SELL,
-        order_type=TYPES.get(row[4], OrderType.UNKNOWN),
-    )
-
-
-def wire_candle(row: dict[str, Any]) -> Candle | None:
-    """A row of the `ohlc` channel; not final, as long as nothing later was seen."""
-    prices = [positive(row.get(name)) for name in ("open", "high", "low", "close")]
-    opened_ns = instant_ns(row.get("interval_begin"))
-    if opened_ns is None or None in prices:
-        return None
-    return Candle(
-        opened_ns=opened_ns // SECOND_NS * SECOND_NS,
-        open=str(prices[0]),
-        high=str(prices[1]),
-        low=str(prices[2]),
-        close=str(prices[3]),
-        volume=plain(row.get("volume")) or "0",
-        trades=int(row["trades"]),
-        final=False,
-    )
-
-
-def _fields(candle: Candle) -> dict[str, Any]:
-    return {name: getattr(candle, name) for name in candle.__struct_fields__}
+        """Own executions, each once, oldest first; the first batch holds up to fifty of before the subscription, or none."""
+        await self.load_markets()
+        params = {"snap_orders": True, "snap_trades": True}
+        seen: set[str] = set()
+        recent: deque[str] = deque()
+        subscribed = False
+        async with aclosing(self.messages("executions", [""], params, stall_s=math.inf)) as batches:
+            async for batch in batches:
+                rows = [row for message in batch for row in message["data"] if row.get("exec_type") == "trade"]
+                fills = [wire_fill(row) for row in rows if row["exec_id"] not in seen]
+                fresh = {fill.ex_trade_id: fill for fill in fills}
+                recent.extend(fresh)
+                seen.update(fresh)
+                while len(recent) > FILLS_REMEMBERED:
+                    seen.discard(recent.popleft())
+                if fresh or not subscribed:
+                    subscribed = True
+                    yield sorted(fresh.values(), key=lambda fill: fill.event_ns)

@@ -92,14 +92,16 @@ class KrakenWire(ExactExchange, ccxt.pro.kraken):  # type: ignore[misc]
 
     @asynccontextmanager
     async def subscribed(
-        self, channel: str, symbols: Sequence[str], params: dict[str, Any], *, timeout_s: float
+        self, channel: str, symbols: Sequence[str], params: dict[str, Any], *, timeout_s: float, feed: Feed | None = None
     ) -> AsyncGenerator[tuple[Feed, Any]]:
         """A feed of a channel for these symbols, and its socket; the last reader to leave unsubscribes.
+
+        A private channel has the one symbol "". With `feed` its messages go there, so that one reader has several channels.
 
         Raises: ExchangeRefused for a symbol the exchange does not have; ExchangeUnavailable when it does not answer in time.
         """
         topics: list[Topic] = [(channel, symbol) for symbol in symbols]
-        feed = Feed()
+        feed = feed or Feed()
         url = self.urls["api"]["ws"]["privateV2" if channel in PRIVATE else "publicV2"]
         try:
             with exchange_errors("kraken"):

@@ -1,4 +1,4 @@
-"""What a client may send over a socket of the paper exchange: ping, subscribe, unsubscribe."""
+"""What a client may send over a socket of the paper exchange, and what it is answered."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
+from fullon_master_api.exchanges.paper.accounts import Refusal
 from fullon_master_api.exchanges.paper.book import DEPTHS
 from fullon_master_api.exchanges.paper.messages import book_text, candles_text, json_text, ticker_text, time_text, trades_text
+from fullon_master_api.exchanges.paper.private_commands import CHANNELS, ORDER_METHODS, PrivateDesk, Reply
 from fullon_master_api.exchanges.paper.sockets import (
     INTERVALS,
     SNAPSHOT_CANDLES,
@@ -21,50 +23,58 @@ from fullon_master_api.exchanges.paper.sockets import (
 )
 from fullon_master_api.exchanges.paper.tape import Tape
 
+_decode = msgspec.json.Decoder(float_hook=str).decode  # an order's digits are the client's own
+
 PUBLIC_CHANNELS: Final = ("ticker", "trade", "ohlc", "book")
 
 
-class Refusal(Exception):
-    """A command that is answered with `success: false` and this text."""
-
-
 class Desk:
-    """Answers the commands of sessions that need no account."""
+    """Answers the commands of sessions; those that name a token are the private desk's."""
 
-    def __init__(self, hub: Hub, tapes: dict[str, Tape]) -> None:
+    def __init__(self, hub: Hub, tapes: dict[str, Tape], private: PrivateDesk) -> None:
         self._hub = hub
         self._tapes = tapes
+        self._private = private
 
     def answer(self, session: Session, text: str, *, maintenance: bool) -> None:
         """Do what a message asks and send what it is due."""
         started_ns = time.time_ns()
         try:
-            message = msgspec.json.decode(text)
+            message = _decode(text)
         except msgspec.DecodeError:
             message = None
         if not isinstance(message, dict):
             session.send(json_text({"error": "Malformed request", "success": False}))
             return
-        method, request_id = message.get("method"), message.get("req_id")
-        if method == "ping":
-            session.send(_reply("pong", request_id, started_ns))
-        elif method in ("subscribe", "unsubscribe"):
-            self._change(session, str(method), message, started_ns, maintenance=maintenance)
-        else:
-            error = f"Unsupported method: {method}"
-            session.send(_reply(str(method), request_id, started_ns, success=False, error=error))
+        method, request_id = str(message.get("method")), message.get("req_id")
+        params = message.get("params")
+        params = params if isinstance(params, dict) else {}
 
-    def _change(self, session: Session, method: str, message: dict[str, Any], started_ns: int, *, maintenance: bool) -> None:
+        def reply(**fields: Any) -> None:
+            session.send(_reply(method, request_id, started_ns, **fields))
+
+        try:
+            if method == "ping":
+                session.send(_reply("pong", request_id, started_ns))
+            elif maintenance:
+                raise Refusal("EService:Unavailable")
+            elif method in ("subscribe", "unsubscribe") and params.get("channel") in CHANNELS:
+                self._private.change(session, method, params, reply)
+            elif method in ("subscribe", "unsubscribe"):
+                self._change(session, method, params, reply)
+            elif method in ORDER_METHODS:
+                self._private.order(session, method, params, reply)
+            else:
+                raise Refusal(f"Unsupported method: {method}")
+        except Refusal as refusal:
+            reply(success=False, error=str(refusal))
+
+    def _change(self, session: Session, method: str, params: dict[str, Any], reply: Reply) -> None:
         """One acknowledgement for each symbol, each followed by its snapshot."""
-        params = message.get("params") or {}
-        request_id, channel = message.get("req_id"), params.get("channel")
-        symbols = params.get("symbol")
+        channel, symbols = params.get("channel"), params.get("symbol")
         for symbol in symbols if isinstance(symbols, list) else [symbols]:
             try:
-                if maintenance:
-                    raise Refusal("EService:Unavailable")
                 topic = self._topic(str(channel), symbol, params)
-                result = {"channel": channel, "symbol": symbol} | _variant(topic)
                 if method == "subscribe":
                     self._join(session, topic)
                 elif topic in session.topics:
@@ -72,9 +82,9 @@ class Desk:
                 else:
                     raise Refusal("Subscription Not Found")
             except Refusal as refusal:
-                session.send(_reply(method, request_id, started_ns, success=False, error=str(refusal), symbol=symbol))
+                reply(success=False, error=str(refusal), symbol=symbol)
                 continue
-            session.send(_reply(method, request_id, started_ns, success=True, result=result))
+            reply(success=True, result={"channel": channel, "symbol": symbol} | _variant(topic))
             if method == "subscribe" and params.get("snapshot", channel != "trade"):
                 self._snapshot(session, topic)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from fullon_master_api.exchanges.paper.accounts import Refusal
 from fullon_master_api.exchanges.paper.markets import PaperMarket, assets_body, pair_body
 from fullon_master_api.exchanges.paper.messages import number
 from fullon_master_api.exchanges.paper.sockets import INTERVALS
@@ -20,10 +21,6 @@ CANDLES_MAX: Final = 720
 UNKNOWN_PAIR: Final = "EQuery:Unknown asset pair"
 
 
-class RestRefusal(Exception):
-    """A call that is answered with this text in `error`."""
-
-
 class PublicRest:
     """Answers by the last part of the path; each answer is the `result` of Kraken's envelope."""
 
@@ -32,12 +29,12 @@ class PublicRest:
         self._names = {name: tape for tape in tapes.values() for name in tape.market.names()}
 
     def answer(self, name: str, query: Mapping[str, str], *, maintenance: bool) -> Any:
-        """Raises RestRefusal with Kraken's text where the call cannot be answered."""
+        """Raises Refusal with Kraken's text where the call cannot be answered."""
         if name == "SystemStatus":
             status = "maintenance" if maintenance else "online"
             return {"status": status, "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
         if maintenance:
-            raise RestRefusal("EService:Unavailable")
+            raise Refusal("EService:Unavailable")
         if name == "Time":
             now_s = int(time.time())
             return {"unixtime": now_s, "rfc1123": datetime.fromtimestamp(now_s, UTC).strftime("%a, %d %b %y %H:%M:%S +0000")}
@@ -49,7 +46,7 @@ class PublicRest:
             return {tape.market.pair: _ticker(tape) for tape in self._asked(query, default_all=True) if tape.book and tape.last}
         calls = {"Trades": _trades, "OHLC": _candles, "Depth": _depth}
         if name not in calls:
-            raise RestRefusal("EGeneral:Unknown method")
+            raise Refusal("EGeneral:Unknown method")
         return calls[name](self._asked(query, default_all=False)[0], query)
 
     def _asked(self, query: Mapping[str, str], *, default_all: bool) -> list[Tape]:
@@ -59,7 +56,7 @@ class PublicRest:
         tapes = [self._names.get(name) for name in (names or "").split(",")]
         known = [tape for tape in tapes if tape is not None]
         if len(known) < len(tapes):
-            raise RestRefusal(UNKNOWN_PAIR)
+            raise Refusal(UNKNOWN_PAIR)
         return known
 
 
@@ -121,7 +118,7 @@ def _trades(tape: Tape, query: Mapping[str, str]) -> dict[str, Any]:
 def _candles(tape: Tape, query: Mapping[str, str]) -> dict[str, Any]:
     interval = _whole(query.get("interval"), default=1, least=1, most=INTERVALS[-1], name="interval")
     if interval not in INTERVALS:
-        raise RestRefusal("EGeneral:Invalid arguments:interval")
+        raise Refusal("EGeneral:Invalid arguments:interval")
     since = query.get("since")
     after_s = None if since is None else _instant_ns(since) // SECOND_NS
     decimals = tape.market.pair_decimals
@@ -138,7 +135,7 @@ def _depth(tape: Tape, query: Mapping[str, str]) -> dict[str, Any]:
     count = _whole(query.get("count"), default=100, least=1, most=500, name="count")
     market, book = tape.market, tape.book
     if book is None:
-        raise RestRefusal(UNKNOWN_PAIR)
+        raise Refusal(UNKNOWN_PAIR)
     now_s = tape.now_ns // SECOND_NS
 
     def rows(levels: Any) -> list[list[Any]]:
@@ -155,7 +152,7 @@ def _instant_ns(text: str) -> int:
     try:
         value = Decimal(text)
     except InvalidOperation as error:
-        raise RestRefusal("EGeneral:Invalid arguments:since") from error
+        raise Refusal("EGeneral:Invalid arguments:since") from error
     return int(value * SECOND_NS) if value < 100_000_000_000 else int(value)
 
 
@@ -163,7 +160,7 @@ def _whole(text: str | None, *, default: int, least: int, most: int, name: str) 
     if text is None:
         return default
     if not text.isdigit() or not least <= int(text) <= most:
-        raise RestRefusal(f"EGeneral:Invalid arguments:{name}")
+        raise Refusal(f"EGeneral:Invalid arguments:{name}")
     return int(text)
 
 

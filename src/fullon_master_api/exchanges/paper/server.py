@@ -5,23 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import WSMsgType, web
 
 from fullon_master_api.errors import Unavailable
+from fullon_master_api.exchanges.paper.accounts import PaperAccount, Refusal
 from fullon_master_api.exchanges.paper.commands import Desk
 from fullon_master_api.exchanges.paper.events import MarketEvent, Source
 from fullon_master_api.exchanges.paper.faults import Faults
 from fullon_master_api.exchanges.paper.generator import GeneratedSource
 from fullon_master_api.exchanges.paper.markets import MARKETS
+from fullon_master_api.exchanges.paper.matching import Matching
 from fullon_master_api.exchanges.paper.messages import status_text
-from fullon_master_api.exchanges.paper.public_rest import PublicRest, RestRefusal, envelope, refusal
+from fullon_master_api.exchanges.paper.private_commands import PrivateDesk
+from fullon_master_api.exchanges.paper.private_rest import PrivateRest
+from fullon_master_api.exchanges.paper.public_rest import PublicRest, envelope, refusal
 from fullon_master_api.exchanges.paper.sockets import Hub, Session
-from fullon_master_api.exchanges.paper.tape import SECOND_NS, Tape
+from fullon_master_api.exchanges.paper.statements import Statements
+from fullon_master_api.exchanges.paper.tape import SECOND_NS, Tape, TapeTrade
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Record
 
@@ -50,16 +56,38 @@ class PaperExchange:
         self.faults = Faults(drop=self._drop_sockets, announce=self._announce)
         self.url = ""
         self._connections = count(1)
-        self._rest = PublicRest(self.tapes)
-        self._desk = Desk(self.hub, self.tapes)
+        self.accounts: dict[str, PaperAccount] = {}
+        self.matching = Matching(self.tapes)
+        statements = Statements(self.hub)
+        self.matching.listener = statements.on_order
+        self._public_rest = PublicRest(self.tapes)
+        self._private_rest = PrivateRest(self.accounts, self.matching)
+        self._desk = Desk(self.hub, self.tapes, PrivateDesk(self.accounts, self.matching, self.hub, statements))
         for tape in self.tapes.values():
-            tape.on_trades, tape.on_book = self.hub.on_trades, self.hub.on_book
+            tape.on_trades, tape.on_book = self._on_trades, self._on_book
+
+    def add_account(self, key: str, secret: str, balances: Mapping[str, Decimal | str]) -> PaperAccount:
+        """Open an account; `secret` is base64, `balances` by any of an asset's names, as `{"USD": "100000"}`.
+
+        Raises: BadUserInput for a secret that is not base64, or an asset that there is not.
+        """
+        account = self.accounts[key] = PaperAccount(key, secret, balances)
+        return account
+
+    def _on_trades(self, tape: Tape, trades: Sequence[TapeTrade]) -> None:
+        self.hub.on_trades(tape, trades)
+        self.matching.on_trades(tape, trades)
+
+    def _on_book(self, tape: Tape) -> None:
+        self.hub.on_book(tape)
+        self.matching.on_book(tape)
 
     def application(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/0/public/{name}", self._public)
-        for path in ("/v2", "/ws/v2"):
-            app.router.add_get(path, self._public_socket)
+        app.router.add_post("/0/private/{name}", self._private)
+        app.router.add_get("/ws/v2", self._public_socket)
+        app.router.add_get("/ws-auth/v2", self._private_socket)
         return app
 
     async def play(self, future: Iterator[MarketEvent], speed: float | None) -> None:
@@ -87,17 +115,29 @@ class PaperExchange:
             tape.set_book(event.book, event.at_ns)
 
     async def _public(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        return await self._answer(lambda: self._public_rest.answer(name, request.query, maintenance=self.faults.maintenance))
+
+    async def _private(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        return await self._answer(
+            lambda: self._private_rest.answer(request.path, request.headers, body, maintenance=self.faults.maintenance)
+        )
+
+    async def _answer(self, result: Callable[[], Any]) -> web.Response:
         if self.faults.rest_delay_s:
             await asyncio.sleep(self.faults.rest_delay_s)
         try:
-            name = request.match_info["name"]
-            body = envelope(self._rest.answer(name, request.query, maintenance=self.faults.maintenance))
-        except RestRefusal as error:
+            body = envelope(result())
+        except Refusal as error:
             body = refusal(str(error))
         return web.Response(body=body, content_type="application/json")
 
     async def _public_socket(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, private=False)
+
+    async def _private_socket(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, private=True)
 
     async def _serve(self, request: web.Request, *, private: bool) -> web.StreamResponse:
         if self.faults.refuse:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from fullon_master_api.exchanges.paper.accounts import PaperAccount
 from fullon_master_api.exchanges.paper.book import DEPTHS, Book, increments
 from fullon_master_api.exchanges.paper.faults import Faults
 from fullon_master_api.exchanges.paper.messages import (
@@ -29,7 +30,9 @@ SNAPSHOT_TRADES: Final = 50
 TRIGGERS: Final = ("trades", "bbo")
 
 Topic = tuple[str, str, str | int]
-"""(channel, symbol, variant): the variant is a ticker's trigger, a candle's interval, a book's depth; else "". """
+"""(channel, symbol, variant): the variant is a ticker's trigger, a candle's interval, a book's depth; else "".
+
+A private channel has its account's key in place of the symbol."""
 
 
 class Session:
@@ -41,7 +44,7 @@ class Session:
         self.private = private
         self.topics: set[Topic] = set()
         self.books: dict[Topic, Book] = {}
-        self.account: Any = None
+        self.account: PaperAccount | None = None
         self.sequences: dict[str, int] = defaultdict(int)
         self._socket = socket
         self._request = request
