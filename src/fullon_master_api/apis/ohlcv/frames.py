@@ -138,4 +138,4 @@ def parse_timeframe(text: str) -> Timeframe:
         return Timeframe(text)
     except ValueError:
         known = ", ".join(timeframe.value for timeframe in Timeframe)
-        raise BadUserInput(f"Invalid timeframe {text!r}, must be one of {known}", path=["timeframe"]) from None
+        raise BadUserInput(f"Invalid timeframe {text!r}, must be one of {known}") from None

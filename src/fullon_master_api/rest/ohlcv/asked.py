@@ -11,8 +11,9 @@ from pydantic import AwareDatetime
 
 from fullon_master_api.apis.ohlcv import OhlcvStore
 from fullon_master_api.apis.orm.store import Orm
-from fullon_master_api.errors import BadUserInput, Forbidden, NotFound, Unauthenticated
+from fullon_master_api.errors import BadUserInput, Forbidden, NotFound
 from fullon_master_api.model import Principal, Scope, Symbol
+from fullon_master_api.rest.access import Caller
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 RANGE_LIMIT_MAX: Final = 10_000
@@ -26,11 +27,8 @@ class Format(Enum):
     ARROW = "application/vnd.apache.arrow.stream"
 
 
-def signed_in(request: Request) -> Principal:
-    """Raises: Unauthenticated with the original's words; Forbidden for a key without the scope `read`."""
-    principal: Principal | None = getattr(request.state, "user", None)
-    if principal is None:
-        raise Unauthenticated("Not authenticated")
+def reader(principal: Caller) -> Principal:
+    """The signed-in caller. Raises: Forbidden for a key without the scope `read`."""
     if Scope.READ not in principal.scopes:
         raise Forbidden("this key may not read: it needs the scope 'read'")
     return principal
@@ -73,7 +71,7 @@ def get_ns(instant: datetime) -> int:
     return microseconds * 1000
 
 
-Who = Annotated[Principal, Depends(signed_in)]
+Who = Annotated[Principal, Depends(reader)]
 Ohlcv = Annotated[OhlcvStore, Depends(get_ohlcv)]
 Catalogue = Annotated[Orm, Depends(get_orm)]
 Wanted = Annotated[Format, Depends(wanted_format)]

@@ -51,7 +51,7 @@ def trade_fragment(trade: MarketTrade) -> str:
 
 def json_response(body: Mapping[str, Any], name: str, fragments: Sequence[str]) -> Response:
     """The body with the rows under `name` as its last member."""
-    head = orjson.dumps(body)[:-1].decode()
+    head = orjson.dumps(body, option=orjson.OPT_UTC_Z)[:-1].decode()
     return Response(f'{head},"{name}":[{",".join(fragments)}]}}', media_type="application/json")
 
 
