@@ -13,6 +13,7 @@ from fullon_master_api.model import MarketTrade
 from fullon_master_api.services.backoff import Backoff
 from fullon_master_api.services.catalogue import Link
 from fullon_master_api.services.history import History
+from fullon_master_api.services.spans import DAY_NS
 from fullon_master_api.services.streaming import StreamPolicy, keep_streaming, pause
 from fullon_master_api.services.tape import Tape
 from fullon_master_api.services.tape_writer import TapeWriter
@@ -25,7 +26,7 @@ PENDING_MAX: Final = 200_000
 CATCH_UPS_MAX: Final = 5
 """How often the history is asked for trades that are missing before what follows them is taken without them."""
 
-RESUME_NS: Final = 3_600_000_000_000
+RESUME_NS: Final = DAY_NS
 """The live lane takes over where the store ends if that is not longer ago; `History` fills what is older."""
 
 
