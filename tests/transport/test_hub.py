@@ -17,9 +17,10 @@ from tests.transport.stage import Client, Stage, connect, open_stage
 EXCHANGE = 'exchange: "kraken"'
 
 
-@pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    async with open_stage() as stage:
+@pytest.fixture(params=["detached", "asgi"])
+async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    """Both kinds of link: the detached connection, and the portable one of any ASGI server."""
+    async with open_stage(ws="websockets-sansio" if request.param == "asgi" else None) as stage:
         yield stage
 
 

@@ -32,6 +32,10 @@ class Outlet(Protocol):
 
     def deliver(self, event: Rendered) -> None: ...
 
+    def flush(self) -> None:
+        """Send what was delivered without waiting for others."""
+        ...
+
     def fail(self, error: Exception) -> None:
         """End this subscription with an error: a coded one as itself, any other as INTERNAL, logged with the request id."""
         ...

@@ -72,7 +72,8 @@ class HttpEndpoint:
     async def __call__(self, request: Request) -> Response:
         if request.method == "GET" and self._page is not None and prefers_html(request.headers.get("accept", "")):
             return await self._page(request)
-        asked = Asked(request, request_id_of(request.headers), choose_media(request.headers.get("accept")) or JSON)
+        edge_id: str | None = request.scope.get("state", {}).get("request_id")
+        asked = Asked(request, edge_id or request_id_of(request.headers), choose_media(request.headers.get("accept")) or JSON)
         try:
             return await self._answer(asked)
         except DocumentError as error:

@@ -20,6 +20,7 @@ from fullon_master_api.executor.engine import Engine, Prepared, RootCall
 from fullon_master_api.executor.live import LIVE, Delivery, Feed, Share, stream_cursor
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal
+from fullon_master_api.transport.flush import Flusher
 from fullon_master_api.transport.groups import Group, Member, Outlet
 from fullon_master_api.transport.links import Rendered
 
@@ -48,6 +49,7 @@ class Figures:
     conflated: int = 0
     slow_consumers: int = 0
     resumed: int = 0
+    flushes: int = 0
 
 
 class Watched(Protocol):
@@ -82,11 +84,14 @@ class Stranger:
 class Hub:
     """Owns all live work of this process: use it as `async with Hub(…) as hub`."""
 
-    def __init__(self, bus: Bus, engine: Engine, make_context: MakeContext, *, stall_s: float = 30.0) -> None:
+    def __init__(
+        self, bus: Bus, engine: Engine, make_context: MakeContext, *, stall_s: float = 30.0, window_s: float = 0.005
+    ) -> None:
         self.bus = bus
         self.engine = engine
         self.make_context = make_context
         self.figures = Figures()
+        self.flusher = Flusher(self.figures, window_s)
         self.draining = False
         self.watched: dict[Watched, None] = {}
         self._stall_s = stall_s
@@ -104,6 +109,7 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.flusher.close()
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run something as the hub's own: cancelled and awaited when the hub closes, its failure logged."""
@@ -250,6 +256,7 @@ class Hub:
                     rendered = await self._render_once(shared, message.sequence, prepared, variables, feed, member, event)
                     await self._wait_for(outlet, topic, message.sequence)
                     outlet.deliver(rendered)
+                    outlet.flush()
                     self.figures.delivered += 1
         finally:
             shared.readers -= 1

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from starlette.websockets import WebSocketDisconnect
 
+from fullon_master_api.transport.frames import frame_header
 from fullon_master_api.transport.protocols import Wire
 
 QUEUED_MAX: Final = 1_000
@@ -49,15 +50,6 @@ class Rendered:
         return frame
 
 
-def frame_header(length: int, opcode: int = 0x1) -> bytes:
-    """Header of an unmasked, final frame (RFC 6455, 5.2); text unless another opcode is given."""
-    if length < 126:
-        return bytes((0x80 | opcode, length))
-    if length < 65_536:
-        return bytes((0x80 | opcode, 126)) + length.to_bytes(2, "big")
-    return bytes((0x80 | opcode, 127)) + length.to_bytes(8, "big")
-
-
 class Link(Protocol):
     """Where a session writes. Nothing here waits, and nothing raises when the peer has left."""
 
@@ -69,6 +61,14 @@ class Link(Protocol):
 
     def deliver(self, event: Rendered, wire: Wire, tail: bytes) -> None:
         """One event. Only while not `paused`."""
+        ...
+
+    def flush(self) -> None:
+        """Let nothing wait for a window: what was delivered goes out now."""
+        ...
+
+    def beat(self, now_s: float) -> None:
+        """Called every heartbeat, to find peers that are gone without a word."""
         ...
 
     def close(self, code: int, reason: str) -> None: ...
@@ -105,6 +105,12 @@ class AsgiLink:
         if not self._closed:
             self._push({"type": "websocket.close", "code": code, "reason": reason})
             self._closed = True
+
+    def flush(self) -> None:
+        """Nothing waits here but for the reader."""
+
+    def beat(self, now_s: float) -> None:
+        """The server under this socket looks after silent peers itself."""
 
     def lost(self) -> None:
         """The peer has left: nothing is written any more."""

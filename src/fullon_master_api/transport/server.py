@@ -11,9 +11,11 @@ from typing import Any, Final
 import uvicorn
 
 from fullon_master_api.errors import GatewayError
+from fullon_master_api.transport.detached import DetachableProtocol
 
 BACKLOG: Final = 2048
 GRACE_S: Final = 5
+TICK_S: Final = 0.1
 
 
 class AddressInUse(GatewayError):
@@ -47,6 +49,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._on_stop = on_stop
         self.ready = asyncio.Event()
+        self._told = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -56,6 +59,15 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         if self.started:
             self.ready.set()
+
+    async def main_loop(self) -> None:
+        """uvicorn's ticks (its Date header, its limits), ended at once when told to stop and not at the next tick."""
+        counter = 0
+        while not await self.on_tick(counter):
+            counter = (counter + 1) % 864_000
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._told.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Our sockets are told why first: uvicorn's own shutdown only closes them.
@@ -69,6 +81,7 @@ class Server(uvicorn.Server):
             stopping = tasks.create_task(stop.wait(), name="server.stop")
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             self.should_exit = True
+            self._told.set()
             stopping.cancel()
 
 
@@ -77,7 +90,7 @@ def server_config(app: Any, *, uvloop_enabled: bool, message_bytes_max: int, beh
     return uvicorn.Config(
         app,
         loop="uvloop" if uvloop_enabled else "asyncio",
-        ws="websockets-sansio",
+        ws=DetachableProtocol,
         ws_max_size=message_bytes_max,
         ws_per_message_deflate=False,
         log_config=None,

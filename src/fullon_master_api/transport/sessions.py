@@ -197,6 +197,7 @@ class Session:
             return
         if now_s >= self._beat_at_s:
             self._beat_at_s = now_s + HEARTBEAT_S
+            self._link.beat(now_s)
             self._link.send(self._wire.keep_alive)
 
     def end(self, error: GatewayError) -> None:
@@ -261,6 +262,9 @@ class Stream:
         session = self._session
         if session._streams.get(self._id) is self:
             session._link.deliver(event, session._wire, self._tail)
+
+    def flush(self) -> None:
+        self._session._link.flush()
 
     def fail(self, error: Exception) -> None:
         self._finish(self._errors([_rendered(error, self._request_id)]))

@@ -11,6 +11,7 @@ from starlette.types import Send as AsgiSend
 
 from fullon_master_api.logs import get_logger
 from fullon_master_api.transport import protocols
+from fullon_master_api.transport.detached import EXTENSION, Connection, DetachableProtocol
 from fullon_master_api.transport.links import AsgiLink, Send
 from fullon_master_api.transport.protocols import choose_wire
 from fullon_master_api.transport.requests import is_origin_allowed
@@ -54,12 +55,18 @@ class SocketEndpoint:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, wire: protocols.Wire, headers: Headers) -> None:
         hub = self._desk.hub
+        bytes_max = self._desk.settings.socket_message_bytes_max
+        hub.figures.sockets += 1
+        hub.figures.sockets_accepted += 1
+        protocol = scope.get("extensions", {}).get(EXTENSION)
+        if isinstance(protocol, DetachableProtocol) and protocol.is_detachable():
+            connection = Connection(hub.flusher, bytes_max)
+            connection.session = Session(self._desk, connection, wire, self._credentials(scope, headers))
+            protocol.detach(connection)
+            return
         link = AsgiLink(send, hub.spawn)
         session = Session(self._desk, link, wire, self._credentials(scope, headers))
         link.owner = session
-        hub.figures.sockets += 1
-        hub.figures.sockets_accepted += 1
-        bytes_max = self._desk.settings.socket_message_bytes_max
         try:
             while (message := await receive())["type"] == "websocket.receive":
                 text = message.get("text")

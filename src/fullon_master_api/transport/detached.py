@@ -1,0 +1,259 @@
+"""Sockets without a task: under uvicorn the connection leaves the ASGI machinery once it is accepted.
+
+An accepted socket keeps only its transport, a frame reader and its session: no task, no queue, no parser generator.
+Events of one window are joined and written at once. Where the server is not ours, the portable `AsgiLink` does the same
+work with more memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import MutableSet
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from fullon_master_api.errors import ServerShutdown
+from fullon_master_api.transport import frames
+from fullon_master_api.transport.frames import FrameError, FrameReader, close_frame, frame_header
+from fullon_master_api.transport.links import Rendered
+from fullon_master_api.transport.protocols import CLOSE_BAD_MESSAGE, Wire
+
+if TYPE_CHECKING:
+    from websockets.http11 import Request
+
+    from fullon_master_api.transport.flush import Flusher
+    from fullon_master_api.transport.sessions import Session
+
+EXTENSION: Final = "fullon.detach"
+"""Key in the scope's extensions under which the detachable protocol lies."""
+
+SEND_BUFFER_BYTES: Final = 65_536
+"""The kernel's send buffer. Its default holds megabytes of stale prices for a client that does not read."""
+
+HIGH_WATER_BYTES: Final = 16_384
+OUT_BYTES_MAX: Final = 65_536
+CLOSE_WAIT_S: Final = 2.0
+SILENT_S: Final = 45.0
+PING_FRAME: Final = frame_header(0, frames.PING)
+
+
+class DetachableProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's socket, which can give its connection away after the handshake. It agrees to no compression."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            cast("dict[str, Any]", self.scope["extensions"])[EXTENSION] = self
+
+    def is_detachable(self) -> bool:
+        """Whether the client is accepted and has said nothing yet, so that no byte is lost on the way."""
+        return (
+            self.handshake_complete
+            and not self.transport.is_closing()
+            and self.queue.empty()
+            and not self.frames
+            and not self.conn.reader.buffer
+            and not self.config.ws_per_message_deflate
+        )
+
+    def detach(self, connection: Connection) -> None:
+        """Give the transport to `connection`, in the task step that accepted the client."""
+        self.stop_keepalive()
+        transport = self.transport
+        self.connections.discard(self)
+        self.transport = cast("asyncio.Transport", Gone())
+        connection.take(transport, cast("MutableSet[Any]", self.connections))
+
+
+class Gone:
+    """Stands where the transport was: uvicorn closes it when the application returns."""
+
+    def close(self) -> None:
+        """Nothing is left to close."""
+
+    def is_closing(self) -> bool:
+        return True
+
+
+class Connection(asyncio.Protocol):
+    """A detached socket: bytes in to its session, events out in one write per window."""
+
+    __slots__ = (
+        "_closing",
+        "_connections",
+        "_flusher",
+        "_give_up",
+        "_heard_at_s",
+        "_out",
+        "_out_bytes",
+        "_reader",
+        "_touched",
+        "_transport",
+        "paused",
+        "session",
+    )
+
+    def __init__(self, flusher: Flusher, bytes_max: int) -> None:
+        self.session: Session | None = None
+        self.paused = False
+        self._flusher = flusher
+        self._reader = FrameReader(bytes_max)
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._touched = False
+        self._closing = False
+        self._give_up: asyncio.TimerHandle | None = None
+        self._heard_at_s = monotonic()
+
+    def take(self, transport: asyncio.Transport, connections: MutableSet[Any]) -> None:
+        """Become the protocol of an accepted connection; the server closes it by `shutdown`."""
+        self._transport = transport
+        self._connections = connections
+        connections.add(self)
+        transport.set_protocol(self)
+        transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        shrink_send_buffer(transport)
+
+    # ---- what the transport tells us -----------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at_s = monotonic()
+        session = self.session
+        if self._closing and session is None:
+            return
+        try:
+            for message in self._reader.feed(data):
+                if message.opcode == frames.TEXT:
+                    self._text(message.data)
+                elif message.opcode == frames.PING:
+                    self._write(frame_header(len(message.data), frames.PONG) + message.data)
+                elif message.opcode == frames.CLOSE:
+                    self._closed_by_peer(message.data)
+                    return
+                elif message.opcode == frames.BINARY and self.session is not None:
+                    self.session.refuse(CLOSE_BAD_MESSAGE, "Invalid message: send text, not binary")
+        except FrameError as error:
+            self._fail(error.code, error.reason)
+
+    def _text(self, data: bytes) -> None:
+        if self.session is None or self._closing:
+            return
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            raise FrameError(frames.CLOSE_BAD_DATA, "a text that is not UTF-8") from None
+        self.session.received(text)
+
+    def _fail(self, code: int, reason: str) -> None:
+        self.close(code, reason)
+        if self.session is not None:
+            self.session.lost()
+
+    def _closed_by_peer(self, payload: bytes) -> None:
+        """Echo the close, as RFC 6455, 5.5.1 asks, then hang up."""
+        if not self._closing:
+            self.flush()
+            self._write(frame_header(len(payload[:2]), frames.CLOSE) + payload[:2])
+            self._closing = True
+        self._transport.close()
+        self._wait_or_abort()
+
+    def eof_received(self) -> None:
+        """Let the transport close."""
+
+    def pause_writing(self) -> None:
+        # Who does not read its answers is not asked for more questions, so what waits for it stays bounded.
+        self.paused = True
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self._heard_at_s = monotonic()
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+        self.flush()
+        if self.session is not None and not self.paused:
+            self.session.resumed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self._connections.discard(self)
+        if self._give_up is not None:
+            self._give_up.cancel()
+        session, self.session = self.session, None
+        if session is not None:
+            session.lost()
+        self._out.clear()
+        self._flusher.lost(self)
+
+    def shutdown(self) -> None:
+        """The server stops: uvicorn calls this on each connection."""
+        if self.session is not None:
+            self.session.end(ServerShutdown("the server is going away: connect again"))
+        else:
+            self._transport.close()
+
+    # ---- a link of the session -----------------------------------------------------------------------------------------
+
+    def deliver(self, event: Rendered, wire: Wire, tail: bytes) -> None:
+        head = event.frame(wire, len(tail))
+        out = self._out
+        out.append(head)
+        out.append(tail)
+        self._out_bytes += len(head)
+        if not self._touched:
+            self._touched = True
+            self._flusher.touch(self)
+        elif self._out_bytes > OUT_BYTES_MAX:
+            self.flush()
+
+    def send(self, text: bytes) -> None:
+        if not self._closing:
+            self._out.append(frame_header(len(text)) + text)
+            self.flush()
+
+    def flush(self) -> None:
+        """Write all that waits, at once; kept while the reader is behind, unless it is very much."""
+        self._touched = False
+        if self._out and not self._closing and (not self.paused or self._out_bytes > OUT_BYTES_MAX):
+            data = b"".join(self._out)
+            self._out.clear()
+            self._out_bytes = 0
+            self._write(data)
+
+    def beat(self, now_s: float) -> None:
+        """Ask the peer for a sign of life, and hang up where none came for long."""
+        if now_s - self._heard_at_s > SILENT_S:
+            self._transport.abort()
+        else:
+            self._write(PING_FRAME)
+
+    def close(self, code: int, reason: str) -> None:
+        if not self._closing:
+            self.paused = False
+            self.flush()
+            self._write(close_frame(code, reason))
+            self._closing = True
+            self._wait_or_abort()
+
+    def _wait_or_abort(self) -> None:
+        """A peer that neither answers the close nor reads is cut off."""
+        if self._give_up is None:
+            self._give_up = asyncio.get_running_loop().call_later(CLOSE_WAIT_S, self._transport.abort)
+
+    def _write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+
+def shrink_send_buffer(transport: asyncio.Transport) -> None:
+    """Bound what the kernel keeps for a reader that is behind. uvloop hides the socket's options, so a copy of it is asked."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return
+    with socket.socket(fileno=os.dup(sock.fileno())) as copy:
+        copy.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

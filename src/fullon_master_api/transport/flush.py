@@ -1,0 +1,64 @@
+"""When detached sockets are written: at once while it is quiet, once per window under load, in slices of a few milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from time import monotonic
+from typing import Final, Protocol
+
+SLICE_S: Final = 0.002
+"""How long writing may hold the loop before other work gets its turn."""
+
+
+class Flushable(Protocol):
+    def flush(self) -> None: ...
+
+
+class FlushFigures(Protocol):
+    """What the flusher counts."""
+
+    sockets: int
+    flushes: int
+
+
+class Flusher:
+    """Writes touched sockets together. `window_s` is the least time between two rounds; the first of a burst does not wait."""
+
+    def __init__(self, figures: FlushFigures, window_s: float) -> None:
+        self._figures = figures
+        self._window_s = window_s
+        self._touched: deque[Flushable] = deque()
+        self._round_at_s = 0.0
+        self._timer: asyncio.Handle | None = None
+
+    def touch(self, connection: Flushable) -> None:
+        """Write this one in the next round."""
+        self._touched.append(connection)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            wait_s = self._round_at_s + self._window_s - monotonic()
+            self._timer = loop.call_later(wait_s, self._round) if wait_s > 0 else loop.call_soon(self._round)
+
+    def lost(self, _connection: Flushable) -> None:
+        """A detached socket is gone."""
+        self._figures.sockets -= 1
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._touched.clear()
+
+    def _round(self) -> None:
+        self._timer = None
+        now_s = self._round_at_s = monotonic()
+        until_s = now_s + SLICE_S
+        touched = self._touched
+        while touched:
+            for _ in range(min(16, len(touched))):
+                touched.popleft().flush()
+                self._figures.flushes += 1
+            if touched and monotonic() > until_s:
+                self._timer = asyncio.get_running_loop().call_soon(self._round)
+                return

@@ -1,0 +1,149 @@
+"""The detached connection: what happens under the GraphQL protocols."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import pytest
+import websockets
+from websockets.typing import Subprotocol
+
+from fullon_master_api.transport import frames
+from fullon_master_api.transport.detached import Connection
+from fullon_master_api.transport.frames import frame_header
+from tests.transport.stage import Stage, connect, open_stage
+from tests.transport.test_frames import masked
+
+TICKER = 'subscription { ticker(exchange: "kraken", symbol: "BTC/USD") { last } }'
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    async with open_stage() as stage:
+        yield stage
+
+
+async def test_an_accepted_socket_leaves_uvicorn_and_has_no_task(stage: Stage) -> None:
+    tasks = len(asyncio.all_tasks())
+    async with AsyncExitStack() as stack:
+        for _ in range(5):
+            await stack.enter_async_context(connect(stage, init=None))
+        assert all(isinstance(each, Connection) for each in list[object](stage.server.server_state.connections))
+        assert not stage.server.server_state.tasks
+        assert len(asyncio.all_tasks()) - tasks <= 10  # the clients' own, two each
+
+
+async def test_no_compression_is_agreed_although_it_is_offered(stage: Stage) -> None:
+    async with websockets.connect(
+        stage.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")], compression="deflate"
+    ) as socket:
+        assert socket.protocol.extensions == []
+
+
+async def test_a_ping_of_the_socket_is_answered_with_its_bytes(stage: Stage) -> None:
+    async with connect(stage, init=None) as client:
+        await asyncio.wait_for(await client.socket.ping(b"here?"), 2)
+
+
+async def test_a_message_in_fragments_is_understood(stage: Stage) -> None:
+    async with connect(stage) as client:
+        await client.socket.send(['{"type":"conn', "ection_", 'init"}'])
+        assert (await client.hear())["type"] == "connection_ack"
+
+
+class RawSocket:
+    """A handshake by hand, then bytes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def close_code(self) -> int:
+        """The code of the close frame with which the server ends; the rest of what it said is left out."""
+        data = await asyncio.wait_for(self.reader.read(), 5)
+        position = 0
+        while position < len(data):
+            opcode, length = data[position] & 0x0F, data[position + 1] & 0x7F
+            if opcode == frames.CLOSE:
+                return int.from_bytes(data[position + 2 : position + 4], "big")
+            position += 2 + length
+        raise AssertionError("the server hung up without a close frame")
+
+
+HANDSHAKE = (
+    b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+)
+
+
+@asynccontextmanager
+async def raw_socket(stage: Stage, *, early: bytes = b"") -> AsyncIterator[RawSocket]:
+    host, port = stage.url.removeprefix("http://").removesuffix("/graphql").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(HANDSHAKE + early)
+        assert b" 101 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        yield RawSocket(reader, writer)
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"\x81\x01x", 1002),
+        (masked(frames.TEXT, b"\xff\xfe"), 1007),
+        (bytes((0x81, 0xFF)) + (1 << 40).to_bytes(8, "big"), 1009),
+        (masked(frames.CLOSE, (1000).to_bytes(2, "big")), 1000),
+        (masked(frames.CLOSE, (4123).to_bytes(2, "big") + b"bye"), 4123),
+        (masked(frames.BINARY, b"{}"), 4400),
+    ],
+)
+async def test_the_close_code_says_what_was_wrong(stage: Stage, data: bytes, code: int) -> None:
+    async with raw_socket(stage) as raw:
+        raw.writer.write(data)
+        assert await raw.close_code() == code
+
+
+async def test_a_reader_that_stops_is_no_longer_read_and_costs_a_bounded_buffer(stage: Stage) -> None:
+    async with connect(stage, init=None, max_size=None) as client:
+        await client.say("subscribe", id="1", payload={"query": TICKER})
+        await stage.until(streams=1)
+        client.socket.transport.pause_reading()
+        connection = next(iter(stage.hub.watched))._link  # type: ignore[attr-defined]
+        for number in range(200):
+            await stage.publish("BTC/USD", f"{number}" + "x" * 50_000)
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            while not connection.paused:
+                await asyncio.sleep(0.01)
+        assert not connection._transport.is_reading()
+        assert connection._transport.get_write_buffer_size() < 300_000
+        assert len(connection._out) <= 4
+
+
+async def test_a_silent_peer_is_hung_up_on(stage: Stage) -> None:
+    async with raw_socket(stage) as raw:
+        connection: Connection = next(iter(stage.hub.watched))._link  # type: ignore[attr-defined]
+        connection.beat(connection._heard_at_s + 1)
+        assert await asyncio.wait_for(raw.reader.readexactly(2), 5) == frame_header(0, frames.PING)
+        connection.beat(connection._heard_at_s + 60)
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await asyncio.wait_for(raw.reader.readexactly(1), 5)
+        async with asyncio.timeout(5):
+            while stage.hub.watched:
+                await asyncio.sleep(0.01)
+
+
+async def test_stopping_the_server_closes_detached_sockets_with_1012() -> None:
+    async with AsyncExitStack() as outer:
+        async with open_stage() as stage:
+            clients = [await outer.enter_async_context(connect(stage, init=None)) for _ in range(3)]
+            await clients[0].say("subscribe", id="1", payload={"query": TICKER})
+            await stage.until(streams=1)
+        message = await clients[0].hear()
+        assert message["payload"][0]["extensions"]["code"] == "SERVER_SHUTDOWN"
+        assert [(await client.closed())[0] for client in clients] == [1012] * 3

@@ -1,0 +1,99 @@
+"""The frame reader against the cases of RFC 6455, against another implementation, and against noise."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+
+from fullon_master_api.transport import frames
+from fullon_master_api.transport.frames import FrameError, FrameReader, Message, close_frame, frame_header, unmask
+
+LIMIT = 1_000_000
+
+
+def masked(opcode: int, data: bytes = b"", *, final: bool = True, mask: bytes = b"\x01\x02\x03\x04") -> bytes:
+    header = bytearray(frame_header(len(data), opcode))
+    header[0] = (0x80 if final else 0) | opcode
+    header[1] |= 0x80
+    return bytes(header) + mask + unmask(data, mask)
+
+
+def read(*chunks: bytes, limit: int = LIMIT) -> list[Message]:
+    reader = FrameReader(limit)
+    return [message for chunk in chunks for message in reader.feed(chunk)]
+
+
+@given(st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=70_000)), max_size=4), st.randoms(use_true_random=False))
+def test_messages_cut_anywhere_come_out_whole(messages: list[tuple[int, bytes]], rnd: random.Random) -> None:
+    stream = b"".join(Frame(Opcode(kind), data).serialize(mask=True, extensions=[]) for kind, data in messages)
+    cuts = sorted(rnd.randrange(len(stream) + 1) for _ in range(rnd.randrange(5)))
+    chunks = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    assert read(*chunks) == [Message(kind, data) for kind, data in messages]
+
+
+@given(st.lists(st.binary(max_size=300), min_size=2, max_size=6), st.binary(max_size=125))
+def test_fragments_are_joined_and_a_ping_may_come_between(parts: list[bytes], ping: bytes) -> None:
+    stream = masked(frames.TEXT, parts[0], final=False)
+    for part in parts[1:-1]:
+        stream += masked(frames.CONTINUATION, part, final=False)
+    stream += masked(frames.PING, ping) + masked(frames.CONTINUATION, parts[-1])
+    assert read(stream) == [Message(frames.PING, ping), Message(frames.TEXT, b"".join(parts))]
+
+
+@given(st.lists(st.binary(max_size=2_000), max_size=5))
+def test_noise_ends_with_a_protocol_error_or_waits_for_more(chunks: list[bytes]) -> None:
+    reader = FrameReader(1_000)
+    failures = []
+    for chunk in chunks:
+        try:
+            for message in reader.feed(chunk):
+                assert len(message.data) <= 1_000
+        except FrameError as error:
+            failures.append(error.code)
+            break
+    assert set(failures) <= {1002, 1007, 1009}
+    assert failures or len(reader._buffer) <= sum(map(len, chunks))
+
+
+@pytest.mark.parametrize(
+    ("stream", "code"),
+    [
+        (bytes((0x81, 0x01)) + b"x", 1002),  # not masked
+        (bytes((0xC1, 0x80)) + b"mask", 1002),  # RSV1 without an extension
+        (bytes((0x91, 0x80)) + b"mask", 1002),  # RSV3
+        (masked(0x3), 1002),
+        (masked(0xB), 1002),
+        (masked(frames.CONTINUATION, b"x"), 1002),
+        (masked(frames.TEXT, b"x", final=False) + masked(frames.TEXT, b"y"), 1002),
+        (masked(frames.PING, b"x", final=False), 1002),
+        (masked(frames.PING, b"x" * 126), 1002),
+        (masked(frames.CLOSE, b"\x03"), 1002),
+        (masked(frames.CLOSE, (999).to_bytes(2, "big")), 1002),
+        (masked(frames.CLOSE, (1005).to_bytes(2, "big")), 1002),
+        (masked(frames.CLOSE, (5000).to_bytes(2, "big")), 1002),
+        (masked(frames.CLOSE, (1000).to_bytes(2, "big") + b"\xff"), 1007),
+        (bytes((0x81, 0xFF)) + (1 << 40).to_bytes(8, "big"), 1009),
+        (masked(frames.TEXT, b"x" * 600, final=False) + masked(frames.CONTINUATION, b"y" * 600), 1009),
+        (masked(frames.TEXT, b"", final=False) + masked(frames.CONTINUATION, b"", final=False) * 1_001, 1009),
+    ],
+)
+def test_what_a_client_may_not_send_has_its_close_code(stream: bytes, code: int) -> None:
+    with pytest.raises(FrameError) as failed:
+        read(stream, limit=1_000)
+    assert failed.value.code == code
+
+
+@given(st.integers(1000, 4999), st.text(max_size=30))
+def test_our_frames_are_read_by_another_implementation(code: int, reason: str) -> None:
+    payload = close_frame(code, reason)[2:]
+    assert (int.from_bytes(payload[:2], "big"), payload[2:].decode()) == (code, reason)
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 65_535, 65_536])
+def test_a_header_is_spelled_as_another_implementation_spells_it(length: int) -> None:
+    data = b"x" * length
+    assert frame_header(length) + data == Frame(Opcode.TEXT, data).serialize(mask=False, extensions=[])
