@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
+import msgspec
 from graphql import FieldNode, GraphQLError
 from strawberry.exceptions import StrawberryInputCoercionError
 
@@ -17,6 +17,7 @@ from fullon_master_api.logs import get_logger
 log: Final = get_logger(__name__)
 
 CODED: Final = frozenset(CODES)
+ENCODER: Final = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +113,36 @@ def answer_refused(errors: Sequence[GraphQLError], request_id: str) -> Answer:
     return Answer(encode({"errors": rendered}), _codes(rendered), executed=False)
 
 
-def answer_executed(data: Mapping[str, Any] | None, errors: Sequence[GraphQLError] | None, request_id: str) -> Answer:
+def answer_executed(data: Any, errors: Sequence[GraphQLError] | None, request_id: str) -> Answer:
     """An answer with `data`, null when an error took it all, and with the errors if there are any."""
-    if not errors:
-        return Answer(encode({"data": data}))
-    rendered = render_errors(errors, request_id)
-    return Answer(encode({"data": data, "errors": rendered}), _codes(rendered))
+    rendered = render_errors(errors, request_id) if errors else []
+    try:
+        body = encode({"data": data, "errors": rendered} if rendered else {"data": data})
+    except (TypeError, ValueError, RecursionError) as fault:
+        error = GraphQLError("the answer holds what JSON cannot", original_error=fault)
+        rendered = render_errors([error], request_id)
+        body = encode({"data": None, "errors": rendered})
+    return Answer(body, _codes(rendered))
 
 
 def encode(value: Any) -> bytes:
-    """JSON bytes. What orjson refuses (a lone surrogate, an integer past 64 bits) the standard encoder still writes."""
+    """JSON bytes. What the fast encoder refuses (a lone surrogate, an integer past 64 bits) the standard one still writes."""
     try:
-        return orjson.dumps(value)
-    except TypeError:
-        return json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode()
+        return ENCODER.encode(value)
+    except (TypeError, ValueError, OverflowError):
+        return json.dumps(plain(value), ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def plain(value: Any) -> Any:
+    """Structs as dicts, at any depth."""
+    if isinstance(value, msgspec.Struct):
+        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        return {key: plain(getattr(value, attribute)) for key, attribute in names}
+    if type(value) is dict:
+        return {key: plain(item) for key, item in value.items()}
+    if type(value) is list:
+        return [plain(item) for item in value]
+    return value
 
 
 def _codes(rendered: Sequence[dict[str, Any]]) -> tuple[str, ...]:

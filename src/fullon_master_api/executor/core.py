@@ -6,9 +6,11 @@ from copy import copy
 from inspect import isawaitable
 from typing import Any, cast
 
-from graphql import DocumentNode, ExecutionResult, GraphQLError
+from graphql import ExecutionResult, GraphQLError, OperationType
 from graphql.execution.executor import CollectedErrors
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
+
+from fullon_master_api.executor.documents import Prepared
 
 
 class SteadyExecution(StrawberryGraphQLCoreExecutionContext):
@@ -27,27 +29,17 @@ class SteadyExecution(StrawberryGraphQLCoreExecutionContext):
 
 
 async def run_core(
-    schema: Schema,
-    document: DocumentNode,
-    *,
-    operation_name: str | None,
-    variables: dict[str, Any],
-    context: Any,
-    root: Any,
-    execution: type[StrawberryGraphQLCoreExecutionContext] = SteadyExecution,
-) -> tuple[dict[str, Any] | None, list[GraphQLError]] | list[GraphQLError]:
-    """Run a valid operation by graphql-core: data and errors, or only the errors of its variables when it was not run."""
-    executor = execution.build(
-        schema._schema,
-        document,
-        root,
-        context,
-        variables,
-        operation_name,
-        operation_extensions=None,
+    schema: Schema, prepared: Prepared, variables: dict[str, Any], context: Any, root: Any
+) -> tuple[Any, list[GraphQLError]]:
+    """Run a valid operation by graphql-core, with the schema's extensions if it has any: data and errors."""
+    if schema.get_extensions() and prepared.kind is not OperationType.SUBSCRIPTION:
+        answered = await schema.execute(prepared.text, variables, context, root, prepared.name)
+        return answered.data, list(answered.errors or ())
+    executor = SteadyExecution.build(
+        schema._schema, prepared.document, root, context, variables, prepared.name, operation_extensions=None
     )
     if isinstance(executor, list):
-        return executor
+        return None, executor
     result = executor.execute_operation()
     if isawaitable(result):
         result = await result

@@ -21,6 +21,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from fullon_master_api.executor.answers import DocumentError, coded, refusal
 from fullon_master_api.executor.limits import CostModel, Limits, check_shape, check_size
+from fullon_master_api.executor.plan import Plans
 
 RULES: Final = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 ERRORS_MAX: Final = 20
@@ -40,8 +41,8 @@ class Prepared:
         self.operation = operation
         self.kind: OperationType = operation.operation
         self.cost = cost
-        self.plans: dict[object, object] = {}
-        """What the executor keeps with the operation; empty until it runs first."""
+        self.plans: Plans | None = None
+        """How it is run; None until it runs first."""
 
 
 class Recent(Generic[V]):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import strawberry
 from graphql import FieldNode, OperationType, get_argument_values, get_variable_values
 from graphql.execution.collect_fields import FragmentDetails, collect_fields
+from graphql.execution.values import VariableValues
 from graphql.language import FragmentDefinitionNode
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
@@ -17,7 +18,13 @@ from strawberry.types.field import StrawberryField
 from fullon_master_api.executor.answers import Answer, DocumentError, answer_executed, answer_refused, coded, refusal
 from fullon_master_api.executor.core import run_core
 from fullon_master_api.executor.documents import Documents, Prepared
+from fullon_master_api.executor.emission import Objects
 from fullon_master_api.executor.limits import STRAWBERRY, Limits
+from fullon_master_api.executor.plan import Planner, Plans
+from fullon_master_api.executor.run import Frame
+
+NO_VARIABLES: Final = VariableValues({}, {})
+VARIABLE_ERRORS_MAX: Final = 20
 
 __all__ = ["Answer", "DocumentError", "Engine", "Limits", "Prepared", "RootCall"]
 
@@ -38,6 +45,8 @@ class Engine:
         self.schema = schema
         self.limits = limits or Limits()
         self._documents = Documents(schema._schema, self.limits)
+        self._planner = Planner(schema)
+        self._objects = Objects()
 
     def prepare(self, query: str, operation_name: str | None = None) -> Prepared:
         """Parse, measure and validate once; later calls with the same text find it. DocumentError says why it cannot be run."""
@@ -58,9 +67,7 @@ class Engine:
     def root_call(self, prepared: Prepared, variables: Mapping[str, Any] | None) -> RootCall:
         """The field that a subscription subscribes to, with coerced arguments; DocumentError when they do not fit."""
         schema = self.schema._schema
-        values = get_variable_values(schema, prepared.operation.variable_definitions or (), dict(variables or {}), max_errors=20)
-        if isinstance(values, list):
-            raise DocumentError([coded(error, "BAD_USER_INPUT") for error in values])
+        values = self._values(prepared, dict(variables or {}))
         prepared.cost.check(variables)
         root_type = schema.get_root_type(prepared.kind)
         assert root_type is not None
@@ -84,6 +91,14 @@ class Engine:
         )
         return RootCall(key, field, arguments)
 
+    def _values(self, prepared: Prepared, given: dict[str, Any]) -> VariableValues:
+        """The variables coerced; DocumentError `BAD_USER_INPUT` when they do not fit."""
+        definitions = prepared.operation.variable_definitions or ()
+        values = get_variable_values(self.schema._schema, definitions, given, max_errors=VARIABLE_ERRORS_MAX)
+        if isinstance(values, list):
+            raise DocumentError([coded(error, "BAD_USER_INPUT") for error in values])
+        return values
+
     async def _run(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, root: Any) -> Answer:
         request_id: str = context.request_id
         try:
@@ -100,14 +115,18 @@ class Engine:
             return answer_executed(None, [refusal("TIMEOUT", told)], request_id)
 
     async def _answer(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, root: Any) -> Answer:
-        outcome = await run_core(
-            self.schema,
-            prepared.document,
-            operation_name=prepared.name,
-            variables=dict(variables or {}),
-            context=context,
-            root=root,
-        )
-        if isinstance(outcome, list):
-            return answer_refused([coded(error, "BAD_USER_INPUT") for error in outcome], context.request_id)
-        return answer_executed(outcome[0], outcome[1], context.request_id)
+        given = dict(variables or {})
+        values = NO_VARIABLES
+        if prepared.operation.variable_definitions:
+            try:
+                values = self._values(prepared, given)
+            except DocumentError as error:
+                return error.answer(context.request_id)
+        if prepared.plans is None:
+            prepared.plans = Plans(self._planner, prepared.document, prepared.operation)
+        plan = prepared.plans.get(values)
+        if plan is None:
+            data, errors = await run_core(self.schema, prepared, given, context, root)
+            return answer_executed(data, errors, context.request_id)
+        frame = Frame(self.schema, self._planner, self._objects, plan, values, context, root)
+        return answer_executed(await frame.run(), frame.errors, context.request_id)

@@ -1,0 +1,331 @@
+"""Plans: what an operation asks, level by level, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from inspect import iscoroutinefunction
+from typing import Any, Final
+
+from graphql import (
+    ArgumentNode,
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    Node,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionNode,
+    VariableNode,
+    get_argument_values,
+    get_named_type,
+    is_leaf_type,
+    is_non_null_type,
+)
+from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
+from graphql.execution.values import VariableValues
+from strawberry.schema.schema import Schema
+from strawberry.types.arguments import convert_arguments
+from strawberry.types.field import StrawberryField
+
+from fullon_master_api.errors import GatewayError
+from fullon_master_api.executor.fields import answered
+from fullon_master_api.executor.leaves import Leaf, leaf_of
+from fullon_master_api.executor.limits import STRAWBERRY
+
+VARIANTS_MAX: Final = 64
+CONDITIONS: Final = frozenset({"skip", "include"})
+
+
+class Unsupported(Exception):
+    """The operation has something that only graphql-core knows; the text says what."""
+
+
+class Kind(Enum):
+    """How a field gets its values."""
+
+    TYPENAME = "typename"  # constant
+    ATTRIBUTE = "attribute"  # getattr
+    BATCHED = "batched"  # one call for all rows
+    ROOTED = "rooted"  # one call without rows
+    CALL = "call"  # the function of a plain Strawberry field, once per row
+    EVENT = "event"  # the root field of a subscription: the event itself
+    RESOLVE = "resolve"  # whatever graphql-core would call, once per row
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How one field of one type is answered, whatever operation asks."""
+
+    kind: Kind
+    attribute: str = ""
+    function: Callable[..., Any] | None = None
+    source_name: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Field:
+    """One field of a level, under one response key, with all its nodes merged."""
+
+    key: str
+    parent: GraphQLObjectType
+    definition: GraphQLField
+    details: list[FieldDetails]
+    way: Way
+    named: GraphQLNamedType
+    leaf: Leaf | None
+    inline: bool
+    """A leaf read from an attribute, or a constant: it needs no column of its own."""
+    arguments: Mapping[str, Any] | None
+    """Arguments that no variable is part of, as the resolver takes them; None when they are coerced at each run."""
+    levels: dict[str, Level] = field(default_factory=dict)
+    """Level by concrete type; those of an abstract type are made when a value of that type is first met."""
+
+    @property
+    def nodes(self) -> list[FieldNode]:
+        return [detail.node for detail in self.details]
+
+    @property
+    def type(self) -> GraphQLOutputType:
+        return self.definition.type
+
+
+@dataclass(slots=True, eq=False)
+class Level:
+    """The fields selected on rows of one concrete type at one place of the answer, in the order of the answer."""
+
+    type: GraphQLObjectType
+    fields: list[Field]
+    runs: int = 0
+    build: Callable[..., list[Any]] | None = None
+    """Generated once the level has shown to be worth it (`emission.py`)."""
+    keys: tuple[str, ...] = ()
+    pending: tuple[int, ...] = ()
+    """Positions of the fields that need a column."""
+
+    def __post_init__(self) -> None:
+        self.keys = tuple(item.key for item in self.fields)
+        self.pending = tuple(position for position, item in enumerate(self.fields) if not item.inline)
+
+
+@dataclass(slots=True, eq=False)
+class Plan:
+    """An operation for one set of skip and include conditions."""
+
+    operation: OperationDefinitionNode
+    fragments: dict[str, FragmentDetails]
+    making: _Making
+    root: Level
+    serial: bool
+
+    def level(self, item: Field, concrete: GraphQLObjectType) -> Level:
+        """What the field selects on values of a concrete type."""
+        level = item.levels.get(concrete.name)
+        if level is None:
+            level = item.levels[concrete.name] = self.making.sublevel(concrete, item.details)
+        return level
+
+
+class Planner:
+    """Makes plans for one schema, and remembers how its fields are answered."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._core: GraphQLSchema = schema._schema
+        self._plain_attributes = schema.config.default_resolver is getattr
+        self._extended = bool(schema.get_extensions())
+        self._handled = bool(schema.exception_handlers)
+        self._ways: dict[tuple[str, str], Way] = {}
+        self._leaves: dict[str, Leaf] = {}
+
+    def conditions(self, document: DocumentNode, operation: OperationDefinitionNode) -> tuple[str, ...]:
+        """Names of the variables that decide what is skipped or included; Unsupported when only graphql-core can run it."""
+        if self._extended:
+            raise Unsupported("the schema has extensions")
+        if operation.directives:
+            raise Unsupported("a directive on the operation")
+        names: set[str] = set()
+        for node in _selections(document):
+            for directive in node.directives or ():
+                if directive.name.value not in CONDITIONS:
+                    raise Unsupported(f"the directive @{directive.name.value}")
+                names.update(_variables(directive.arguments or ()))
+            if isinstance(node, FieldNode) and node.name.value in ("__schema", "__type"):
+                raise Unsupported("introspection")
+        return tuple(sorted(names))
+
+    def plan(self, document: DocumentNode, operation: OperationDefinitionNode, values: VariableValues) -> Plan:
+        """The plan of an operation for the conditions in these variables."""
+        definitions = (node for node in document.definitions if isinstance(node, FragmentDefinitionNode))
+        fragments = {node.name.value: FragmentDetails(node) for node in definitions}
+        root_type = self._core.get_root_type(operation.operation)
+        assert root_type is not None
+        grouped = collect_fields(self._core, fragments, values, root_type, operation).grouped_field_set
+        making = _Making(self, fragments, operation, values)
+        root = making.level(root_type, grouped)
+        return Plan(operation, fragments, making, root, operation.operation is OperationType.MUTATION)
+
+    def way(self, parent: GraphQLObjectType, name: str, definition: GraphQLField) -> Way:
+        """How the field is answered."""
+        key = (parent.name, name)
+        way = self._ways.get(key)
+        if way is None:
+            way = self._ways[key] = Way(Kind.TYPENAME) if name == "__typename" else self._find_way(definition)
+        return way
+
+    def leaf(self, named: GraphQLNamedType) -> Leaf | None:
+        """How values of a leaf type leave; None for types with fields."""
+        if not is_leaf_type(named):
+            return None
+        leaf = self._leaves.get(named.name)
+        if leaf is None:
+            leaf = self._leaves[named.name] = leaf_of(named)
+        return leaf
+
+    def convert(self, definition: GraphQLField, given: dict[str, Any]) -> dict[str, Any]:
+        """Coerced GraphQL arguments as the resolver's keyword arguments, as Strawberry converts them."""
+        converter = self._schema.schema_converter
+        return convert_arguments(
+            given,
+            definition.extensions[STRAWBERRY].arguments,
+            scalar_registry=converter.scalar_registry,
+            config=converter.config,
+        )
+
+    def _find_way(self, definition: GraphQLField) -> Way:
+        declared = definition.extensions.get(STRAWBERRY)
+        if definition.subscribe is not None:
+            return Way(Kind.EVENT)
+        if not isinstance(declared, StrawberryField) or declared.extensions or self._handled:
+            return Way(Kind.RESOLVE)
+        record = answered(declared)
+        if record is not None:
+            return Way(Kind.ROOTED if record.rooted else Kind.BATCHED, function=record.resolver)
+        if type(declared).get_result is not StrawberryField.get_result:
+            return Way(Kind.RESOLVE)
+        resolver = declared.base_resolver
+        if resolver is None:
+            return Way(Kind.ATTRIBUTE, attribute=declared.python_name) if self._plain_attributes else Way(Kind.RESOLVE)
+        function = resolver.wrapped_func
+        if resolver.info_parameter or resolver.is_async or not callable(function) or iscoroutinefunction(function):
+            return Way(Kind.RESOLVE)
+        named = resolver.parent_parameter or resolver.root_parameter
+        if resolver.self_parameter and named:
+            return Way(Kind.RESOLVE)
+        return Way(
+            Kind.CALL,
+            function=function,
+            attribute="self" if resolver.self_parameter else "",
+            source_name=named.name if named else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """A plan being made."""
+
+    planner: Planner
+    fragments: dict[str, FragmentDetails]
+    operation: OperationDefinitionNode
+    values: VariableValues
+
+    def level(self, type_: GraphQLObjectType, grouped: Mapping[str, list[FieldDetails]]) -> Level:
+        fields = []
+        for key, details in grouped.items():
+            definition = self.planner._core.get_field(type_, details[0].node.name.value)
+            # graphql-core leaves out a field that its type does not have; validation has refused it.
+            if definition is not None:
+                fields.append(self.field(key, type_, definition, details))
+        return Level(type_, fields)
+
+    def sublevel(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> Level:
+        core = self.planner._core
+        collected = collect_subfields(core, self.fragments, self.values, self.operation, type_, details)
+        return self.level(type_, collected.grouped_field_set)
+
+    def field(self, key: str, parent: GraphQLObjectType, definition: GraphQLField, details: list[FieldDetails]) -> Field:
+        node = details[0].node
+        way = self.planner.way(parent, node.name.value, definition)
+        named = get_named_type(definition.type)
+        leaf = self.planner.leaf(named)
+        single = definition.type.of_type if is_non_null_type(definition.type) else definition.type
+        inline = way.kind is Kind.TYPENAME or (
+            way.kind is Kind.ATTRIBUTE and leaf is not None and single is named and way.attribute.isidentifier()
+        )
+        made = Field(key, parent, definition, details, way, named, leaf, inline, self.constant_arguments(way, definition, node))
+        if isinstance(named, GraphQLObjectType):
+            made.levels[named.name] = self.sublevel(named, details)
+        return made
+
+    def constant_arguments(self, way: Way, definition: GraphQLField, node: FieldNode) -> Mapping[str, Any] | None:
+        """Arguments without variables, of types that nobody can change, coerced now; None for all others."""
+        if way.kind in (Kind.TYPENAME, Kind.ATTRIBUTE, Kind.EVENT) or not definition.args:
+            return {}
+        plain = all(is_leaf_type(_without_non_null(argument.type)) for argument in definition.args.values())
+        if way.kind is Kind.RESOLVE or not plain or any(_variables(node.arguments or ())):
+            return None
+        try:
+            return self.planner.convert(definition, get_argument_values(definition, node))
+        except (GraphQLError, GatewayError, ValueError, TypeError):
+            return None  # A value that does not fit: the run finds it again, at its path.
+
+
+class Plans:
+    """The plans of one operation, one for each set of skip and include conditions that was met."""
+
+    def __init__(self, planner: Planner, document: DocumentNode, operation: OperationDefinitionNode) -> None:
+        self._planner = planner
+        self._document = document
+        self._operation = operation
+        self._plans: dict[tuple[object, ...], Plan] = {}
+        self.unsupported = ""
+        """Why graphql-core runs the operation; empty when we do."""
+        try:
+            self._conditions = planner.conditions(document, operation)
+        except Unsupported as reason:
+            self.unsupported = str(reason)
+
+    def get(self, values: VariableValues) -> Plan | None:
+        """The plan for these variables; None when graphql-core is to run them."""
+        if self.unsupported:
+            return None
+        vector = tuple(values.coerced.get(name) for name in self._conditions)
+        plan = self._plans.get(vector)
+        if plan is None:
+            if len(self._plans) >= VARIANTS_MAX:
+                return None
+            plan = self._plans[vector] = self._planner.plan(self._document, self._operation, values)
+        return plan
+
+
+def _without_non_null(type_: Any) -> Any:
+    return type_.of_type if is_non_null_type(type_) else type_
+
+
+def _selections(document: DocumentNode) -> Iterator[SelectionNode]:
+    stack: list[Any] = list(document.definitions)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, SelectionNode):
+            yield node
+        selections = getattr(node, "selection_set", None)
+        if selections is not None:
+            stack.extend(selections.selections)
+
+
+def _variables(arguments: Any) -> Iterator[str]:
+    """Names of the variables in some arguments, at any depth of lists and objects."""
+    stack: list[Node] = [argument.value for argument in arguments if isinstance(argument, ArgumentNode)]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, VariableNode):
+            yield node.name.value
+        stack.extend(getattr(node, "values", ()))
+        stack.extend(item.value for item in getattr(node, "fields", ()))
