@@ -52,7 +52,7 @@ async def lasting(name: str, work: Awaitable[None], stop: asyncio.Event) -> None
 async def announce(server: Server, gateway: MasterGateway, on_ready: OnReady) -> None:
     """Say that it is ready once requests are taken and `/readyz` would answer 200, and not before."""
     await server.ready.wait()
-    while not (await gateway.health.readiness()).ready:  # noqa: ASYNC110  stores and leases tell nobody when they are ready
+    while not (await gateway.readiness()).settled:  # noqa: ASYNC110  stores and leases tell nobody when they are ready
         await asyncio.sleep(READY_POLL_S)
     await on_ready(gateway)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
@@ -16,6 +16,7 @@ from fullon_master_api.apis.cache import open_cache
 from fullon_master_api.apis.ohlcv import open_ohlcv
 from fullon_master_api.apis.orm import open_orm
 from fullon_master_api.apis.orm.database import Hint
+from fullon_master_api.apis.orm.paging import FIRST_MAX
 from fullon_master_api.auth.jwt import Signer
 from fullon_master_api.auth.passwords import open_passwords
 from fullon_master_api.auth.sessions import Sessions
@@ -25,23 +26,23 @@ from fullon_master_api.exchanges import open_exchange
 from fullon_master_api.exchanges.adapter import ExchangeAdapter
 from fullon_master_api.executor.engine import Engine, Limits
 from fullon_master_api.logs import get_logger
-from fullon_master_api.model import Event, Principal, Role, ServiceName
+from fullon_master_api.model import Bot, Event, ExchangeAccount, Principal, Role, ServiceName
 from fullon_master_api.resolvers.context import Context, Stores
 from fullon_master_api.rest import cache as rest_cache
 from fullon_master_api.rest.auth import auth_router
 from fullon_master_api.rest.edge import Edge
 from fullon_master_api.rest.faults import install_faults
-from fullon_master_api.rest.health import health_router, probe_router
+from fullon_master_api.rest.health import health_router
 from fullon_master_api.rest.ohlcv import FullonOhlcvGateway
-from fullon_master_api.rest.orm import get_all_routers
+from fullon_master_api.rest.probes import probe_router
 from fullon_master_api.rest.root import root_router
 from fullon_master_api.rest.services import services_router
 from fullon_master_api.schema import build_schema
-from fullon_master_api.services.health import Health
-from fullon_master_api.services.manager import ServiceManager
+from fullon_master_api.services.health_views import HealthDesk
+from fullon_master_api.services.readiness import Readiness, check_readiness
 from fullon_master_api.services.resources import OpenExchange, Resources
 from fullon_master_api.services.supervisor import Supervisor
-from fullon_master_api.services.wiring import service_factories
+from fullon_master_api.services.wiring import build_manager, build_supervisor
 from fullon_master_api.settings import Settings
 from fullon_master_api.transport.hub import Hub
 from fullon_master_api.transport.routes import graphql_routes
@@ -56,13 +57,13 @@ class MasterGateway:
     """Everything of one process, opened: `app` answers, `supervisor` collects, `hub` tells."""
 
     def __init__(
-        self, settings: Settings, stores: Stores, health: Health, hub: Hub, engine: Engine, supervisor: Supervisor
+        self, settings: Settings, stores: Stores, resources: Resources, hub: Hub, engine: Engine, supervisor: Supervisor
     ) -> None:
         self.settings = settings
         self.stores = stores
         self.hub = hub
         self.supervisor = supervisor
-        self.health = health
+        self._resources = resources
         self._engine = engine
         self.app = self._build_app()
 
@@ -74,6 +75,10 @@ class MasterGateway:
                 names.append(ServiceName.HEALTH_MONITOR)
             await self.stores.services.auto_start(names)
         await self.supervisor.run()
+
+    async def readiness(self) -> Readiness:
+        """Whether this process can do its work."""
+        return await check_readiness(self._resources, self.stores.services)
 
     def stop(self) -> None:
         """Tell every socket that the server goes away, and the supervisor to stop its services and release its leases."""
@@ -107,13 +112,11 @@ class MasterGateway:
             graphql_routes(self._engine, self.hub, self._authenticate, self._context, settings, path=GRAPHQL_PATH, page=page)
         )
         app.include_router(root_router(settings))
-        app.include_router(probe_router(self.health))
-        app.include_router(health_router(self.health))
+        app.include_router(probe_router(self.readiness))
+        app.include_router(health_router(HealthDesk(self._resources, stores.services)))
         prefix = settings.api_prefix
         app.include_router(auth_router(stores.sessions), prefix=prefix)
         app.include_router(services_router(stores.services), prefix=prefix)
-        for router in get_all_routers():
-            app.include_router(router, prefix=f"{prefix}/orm")
         for router in FullonOhlcvGateway().get_routers():
             app.include_router(router, prefix=f"{prefix}/ohlcv")
         app.mount(f"{prefix}/cache", rest_cache.create_app(self._cache_desk))
@@ -136,7 +139,23 @@ class MasterGateway:
 
     def _cache_desk(self) -> rest_cache.Desk:
         stores = self.stores
-        return rest_cache.Desk(cache=stores.cache, bus=stores.bus, authenticate=stores.sessions.principal_of_token)
+        orm = stores.orm
+
+        async def accounts_of(principal: Principal) -> Sequence[ExchangeAccount]:
+            return (await orm.accounts.of_users([principal.uid], principal))[0]
+
+        async def bots_of(principal: Principal) -> Sequence[Bot]:
+            return (await orm.bots.of_users([principal.uid], principal, first=FIRST_MAX))[0].rows
+
+        return rest_cache.Desk(
+            cache=stores.cache,
+            bus=stores.bus,
+            authenticate=stores.sessions.authenticate,
+            get_accounts=accounts_of,
+            get_bots=bots_of,
+            get_symbols=orm.symbols.active,
+            api_key_header=self.settings.api_key_header_name,
+        )
 
 
 @asynccontextmanager
@@ -170,13 +189,12 @@ async def open_gateway(settings: Settings) -> AsyncIterator[MasterGateway]:
             refresh_days=settings.refresh_expiration_days,
             api_keys=settings.enable_api_key_auth,
         )
-        manager = ServiceManager(orm.services, bus, wait_s=settings.service_wait_s, ttl_s=settings.lease_ttl_s)
-        stores = Stores(orm=orm, ohlcv=ohlcv, cache=cache, bus=bus, sessions=sessions, services=manager)
         resources = Resources(
             orm=orm, ohlcv=ohlcv, cache=cache, bus=bus, settings=settings, open_exchange=exchange_opener(settings)
         )
-        health = Health(resources, manager)
-        supervisor = Supervisor(orm.services, bus, service_factories(resources, health), ttl_s=settings.lease_ttl_s)
+        manager = build_manager(resources)
+        stores = Stores(orm=orm, ohlcv=ohlcv, cache=cache, bus=bus, sessions=sessions, services=manager)
+        supervisor = build_supervisor(resources)
         limits = Limits(
             bytes_max=settings.document_bytes_max,
             tokens_max=settings.document_tokens_max,
@@ -189,7 +207,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[MasterGateway]:
             Hub(bus, engine, lambda principal, request_id: Context(stores, principal, request_id))
         )
         await make_admin(stores, settings.admin_mail)
-        yield MasterGateway(settings, stores, health, hub, engine, supervisor)
+        yield MasterGateway(settings, stores, resources, hub, engine, supervisor)
 
 
 def hint_on(bus: Bus) -> Hint:

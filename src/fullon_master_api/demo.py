@@ -60,7 +60,7 @@ async def open_demo(
     With `recording` the recorded trades of one symbol are replayed instead of generated ones.
     """
     made = demo_secrets(data_dir)
-    source = RecordedSource(recording, symbol=recorded_symbol, speed=speed) if recording else GeneratedSource()
+    source = RecordedSource(path=recording, symbol=recorded_symbol, speed=speed) if recording else GeneratedSource()
     async with open_paper(PaperOptions(host="127.0.0.1", port=0, source=source)) as paper:
         paper.add_account(made.paper_key, made.paper_secret, BALANCES)
         settings = Settings(
@@ -80,5 +80,5 @@ async def _install(settings: Settings, made: DemoSecrets) -> None:
         await install_demo(
             orm,
             password_hash=await passwords.hash(PASSWORD),
-            paper_credentials=Secrets(key=made.paper_key, secret=made.paper_secret),
+            trader_secrets=Secrets(key=made.paper_key, secret=made.paper_secret),
         )
