@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from fullon_master_api.model import ServiceName
+from fullon_master_api.services.health import HealthMonitor
 from fullon_master_api.services.manager import ServiceManager
 from fullon_master_api.services.ohlcv import OhlcvService
 from fullon_master_api.services.resources import Resources
@@ -16,7 +17,11 @@ from fullon_master_api.services.ticker import TickerService
 
 def service_factories(resources: Resources) -> Mapping[ServiceName, ServiceFactory]:
     """How each service is made for one run."""
-    return {ServiceName.TICKER: partial(TickerService, resources), ServiceName.OHLCV: partial(OhlcvService, resources)}
+    return {
+        ServiceName.TICKER: partial(TickerService, resources),
+        ServiceName.OHLCV: partial(OhlcvService, resources),
+        ServiceName.HEALTH_MONITOR: partial(HealthMonitor, resources, build_manager(resources)),
+    }
 
 
 def build_supervisor(resources: Resources) -> Supervisor:

@@ -1,0 +1,120 @@
+"""The health monitor: what counts as down, what is restarted and how often, what every process can read of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from fullon_master_api.model import DesiredState, Fence, Principal, Role, Scope, ServiceName, ServiceState
+from fullon_master_api.services.board import FeedBoard
+from fullon_master_api.services.health import HealthAction, HealthMonitor, may_restart
+from fullon_master_api.services.health_views import HealthDesk
+from fullon_master_api.services.manager import ServiceManager
+from fullon_master_api.services.resources import Resources
+from fullon_master_api.services.wiring import build_manager
+from tests.services.stage import open_platform, running, settings_of, until
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+ADMIN = Principal(uid=1, mail="admin@fullon", role=Role.ADMIN, scopes=frozenset(Scope))
+MONITORED = ServiceName.TICKER
+
+
+async def fail(resources: Resources, name: ServiceName) -> None:
+    """Leave a service as its owner leaves it after a crash."""
+    epoch = (await resources.orm.services.claim([name.value], "crashed", 600.0))[name.value]
+    row = await resources.orm.services.set_desired(name, DesiredState.RUNNING, by=None)
+    fence = Fence(service=name.value, epoch=epoch)
+    generation = row.generation
+    await resources.orm.services.observe(
+        fence, state=ServiceState.FAILED, observed_generation=generation, last_error="ValueError: x"
+    )
+
+
+async def monitor_of(resources: Resources) -> HealthMonitor:
+    name = ServiceName.HEALTH_MONITOR.value
+    epoch = (await resources.orm.services.claim([name], "test", 600.0))[name]
+    return HealthMonitor(resources, quick(resources), Fence(service=name, epoch=epoch), FeedBoard())
+
+
+def quick(resources: Resources) -> ServiceManager:
+    return ServiceManager(resources.orm.services, resources.bus, wait_s=0.05, ttl_s=30.0)
+
+
+async def test_a_service_that_failed_is_restarted_once_and_the_status_is_recovering(tmp_path: Path) -> None:
+    async with open_platform(tmp_path) as resources:
+        await fail(resources, MONITORED)
+        before = await resources.orm.services.get(MONITORED)
+        monitor = await monitor_of(resources)
+        report = await monitor.check()
+        after = await resources.orm.services.get(MONITORED)
+        assert (after.generation, after.desired) == (before.generation + 1, DesiredState.RUNNING)
+        assert report.issues == ["Service ticker is FAILED"]
+        assert report.performed == ["service_health", "process_cache", "database", "redis"]
+        assert [action.service_name for action in report.actions] == ["ticker"]
+        assert report.restart_counts == {"ticker": 1}
+        again = await monitor.check()  # Nobody runs it, so it is still down; the cooldown forbids another try.
+        assert (await resources.orm.services.get(MONITORED)).generation == after.generation
+        assert (again.total_checks, again.total_issues_found, again.total_recovery_actions) == (2, 2, 1)
+        assert again.overall_status == "degraded"
+
+
+async def test_a_service_that_an_admin_stopped_is_well(tmp_path: Path) -> None:
+    async with open_platform(tmp_path) as resources:
+        report = await (await monitor_of(resources)).check()
+        assert (report.overall_status, report.issues, report.actions) == ("healthy", [], [])
+
+
+@pytest.mark.parametrize(
+    ("tries_s_ago", "allowed"),
+    [([], True), ([299], False), ([301], True), ([301, 700, 1200, 1900, 2500], False), ([301, 700, 1200, 1900, 3601], True)],
+)
+def test_restarts_are_limited_by_a_cooldown_and_by_the_hour(tmp_path: Path, tries_s_ago: list[int], allowed: bool) -> None:
+    tries = [HealthAction(timestamp=NOW - timedelta(seconds=ago), service_name="ticker") for ago in tries_s_ago]
+    others = [HealthAction(timestamp=NOW, service_name="ohlcv", succeeded=False)] * 5
+    assert may_restart("ticker", [*others, *tries], NOW, settings_of(tmp_path)) is allowed
+    assert not may_restart("ticker", [], NOW, settings_of(tmp_path, health_auto_restart_enabled=False))
+
+
+async def test_a_process_without_a_heartbeat_is_an_issue_and_a_stopped_one_is_not(tmp_path: Path) -> None:
+    async with open_platform(tmp_path, health_stale_process_threshold_minutes=1e-6) as resources:
+        dead = await resources.cache.processes.register("tick", "dead", status="running")
+        gone = await resources.cache.processes.register("tick", "gone", status="running")
+        await resources.cache.processes.stop(gone.process_id)
+        report = await (await monitor_of(resources)).check()
+        assert report.issues == [f"Process {dead.component} gave no heartbeat for 6e-05 s"]
+
+
+async def test_the_bodies_of_the_health_routes_have_the_originals_keys_and_tell_the_truth(tmp_path: Path) -> None:
+    async with open_platform(tmp_path, health_check_interval_seconds=300) as resources:
+        desk = HealthDesk(resources, build_manager(resources))
+        fresh = await desk.health()
+        assert (fresh["status"], fresh["monitoring"]["is_running"], fresh["issues"]) == ("healthy", False, [])
+        async with running(resources, ServiceName.HEALTH_MONITOR, partial(HealthMonitor, resources, quick(resources))) as board:
+            row = await resources.orm.services.get(ServiceName.HEALTH_MONITOR)
+            fence = Fence(service=row.name.value, epoch=row.epoch)
+            await resources.orm.services.observe(fence, state=board.state())
+
+            async def checked() -> bool:
+                return bool((await desk.monitor())["metrics"]["total_checks"])
+
+            await until(checked)
+            await fail(resources, MONITORED)
+            body = await desk.health()
+            assert set(body) == {
+                "status", "monitoring", "auto_restart", "metrics", "issues", "recovery_actions", "recent_actions",
+                "version", "service", "services",
+            }  # fmt: skip
+            assert (body["status"], body["issues"]) == ("degraded", ["Service ticker is FAILED"])
+            assert body["service"] == "fullon_master_api"
+            assert body["services"]["ticker"] == {
+                "service": "ticker", "status": "stopped", "is_running": False, "state": "FAILED",
+            }  # fmt: skip
+            assert list(body["services"]) == ["ticker", "ohlcv", "account", "health_monitor"]
+            assert "ValueError" not in str(body)
+            result = await desk.check()
+            assert result["checks_performed"] == ["service_health", "process_cache", "database", "redis"]
+            assert (result["overall_status"], result["issues_found"]) == ("degraded", ["Service ticker is FAILED"])
+            assert (await resources.orm.services.get(MONITORED)).generation == 1  # A look repairs nothing.
