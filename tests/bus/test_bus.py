@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -22,12 +21,6 @@ async def collect(mailbox: LatestMailbox | QueueMailbox, got: list[Record]) -> N
 
 
 BTC, ETH = ticker_topic("kraken", "BTC/USD"), ticker_topic("kraken", "ETH/USD")
-
-
-@pytest.fixture
-async def bus() -> AsyncIterator[Bus]:
-    async with open_bus("memory://") as bus:
-        yield bus
 
 
 async def test_a_queue_gets_every_message_of_its_topics_in_order_and_no_others(bus: Bus) -> None:
@@ -120,20 +113,21 @@ async def test_one_callback_may_listen_twice_and_leave_once(bus: Bus) -> None:
     assert got == []
 
 
-async def test_a_publisher_that_never_pauses_is_slowed_down_to_the_readers(bus: Bus) -> None:
+async def test_a_publisher_that_never_pauses_is_slowed_down_to_the_readers() -> None:
     got = 0
 
     def count(topic: str, message: Record) -> None:
         nonlocal got
         got += 1
 
-    with bus.listen(BTC, count):
-        for number in range(10_000):
-            await bus.publish(BTC, tick("BTC/USD", number))
-        assert got >= 10_000 - 2 * 1024
+    async with open_bus("memory://") as bus:
+        with bus.listen(BTC, count):
+            for number in range(10_000):
+                await bus.publish(BTC, tick("BTC/USD", number))
+            assert got >= 10_000 - 2 * 1024
 
 
-async def test_closing_leaves_no_task_and_ends_its_readers() -> None:
+async def test_closing_leaves_no_task_and_ends_its_readers(bus_url: str) -> None:
     before = asyncio.all_tasks()
     got: list[Record] = []
     ended = asyncio.Event()
@@ -146,7 +140,7 @@ async def test_closing_leaves_no_task_and_ends_its_readers() -> None:
         ended.set()
 
     async with asyncio.TaskGroup() as tasks:
-        async with open_bus("memory://") as bus:
+        async with open_bus(bus_url) as bus:
             ready = asyncio.Event()
             tasks.create_task(read(bus, ready))
             await ready.wait()

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
 
-from fullon_master_api.bus import Bus, open_bus, orders_topic
+from fullon_master_api.bus import Bus, orders_topic
 from tests.bus.outbox import ListOutbox
 
 TOPIC, OTHER = orders_topic(1), orders_topic(2)
-
-
-@pytest.fixture
-async def bus() -> AsyncIterator[Bus]:
-    async with open_bus("memory://") as bus:
-        yield bus
 
 
 @pytest.fixture

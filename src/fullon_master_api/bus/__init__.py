@@ -1,6 +1,7 @@
 """Topics in and out: the bus between the rooms of a process and between processes."""
 
 from fullon_master_api.bus.bus import Bus, BusHealth, Callback, Listener, open_bus
+from fullon_master_api.bus.connection import RedisOptions
 from fullon_master_api.bus.history import HistoryReader
 from fullon_master_api.bus.mailboxes import Delivery, LatestMailbox, Letter, QueueMailbox
 from fullon_master_api.bus.topics import (
@@ -31,6 +32,7 @@ __all__ = [
     "Letter",
     "Listener",
     "QueueMailbox",
+    "RedisOptions",
     "account_topic",
     "balances_topic",
     "bot_topic",

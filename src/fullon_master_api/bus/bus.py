@@ -9,13 +9,18 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, cast
 
+import msgspec
 from broadcaster import Broadcast
 
+from fullon_master_api.bus.connection import RedisOptions, open_redis
 from fullon_master_api.bus.history import History, HistoryReader
 from fullon_master_api.bus.mailboxes import Delivery, LatestMailbox, QueueMailbox
-from fullon_master_api.errors import ServerShutdown
+from fullon_master_api.bus.streams import Arrived, Lost, RedisStreams
+from fullon_master_api.bus.topics import partition_of
+from fullon_master_api.bus.wire import Packed, unpack
+from fullon_master_api.errors import CacheUnavailable, ServerShutdown
 from fullon_master_api.logs import get_logger
-from fullon_master_api.model import Event, Record
+from fullon_master_api.model import Event, Gap, Record
 
 log = get_logger(__name__)
 
@@ -24,6 +29,7 @@ CHANNEL: Final = "fullon"
 
 BATCH_MAX: Final = 1024
 QUEUE_MAX: Final = 1000
+REDIS_OPTIONS: Final = RedisOptions()
 
 Entry = tuple[str, Record]
 Callback = Callable[[str, Record], None]
@@ -75,9 +81,9 @@ class Bus:
     without waiting for anybody. A message that nobody here listens to costs one look-up.
     """
 
-    def __init__(self, broadcast: Broadcast, *, shape: str, prefix: str) -> None:
-        self.shape, self.prefix = shape, prefix
-        self._broadcast = broadcast
+    def __init__(self, broadcast: Broadcast, *, streams: RedisStreams | None, prefix: str) -> None:
+        self.shape, self.prefix = "memory" if streams is None else "redis", prefix
+        self._broadcast, self._streams = broadcast, streams
         self._places: dict[str, tuple[Callback, ...]] = {}
         self._mailboxes: set[LatestMailbox | QueueMailbox] = set()
         self._history: History | None = None
@@ -92,13 +98,16 @@ class Bus:
     async def publish(self, topic: str, message: Record) -> None:
         """Send `message` to every reader of `topic`, in this process and the others; order is kept within a topic.
 
-        Raises: ServerShutdown after the bus was closed.
+        In one process it waits only when readers lag; over Redis until Redis has it, together with what others publish now.
+        Raises: CacheUnavailable if Redis does not take it; ServerShutdown after the bus was closed.
         """
+        while len(self._outgoing) >= BATCH_MAX and not self._closed:
+            await asyncio.wait([self._sent])
         if self._closed:
             raise ServerShutdown("the bus is closed")
         self._outgoing.append((topic, message))
         self._wake.set()
-        if len(self._outgoing) >= BATCH_MAX:
+        if self._streams is not None:
             await asyncio.shield(self._sent)
 
     def hint(self, topic: str, sequence: int) -> None:
@@ -115,9 +124,14 @@ class Bus:
             self._wake.clear()
             batch, sent = self._outgoing, self._sent
             self._outgoing, self._sent = [], asyncio.get_running_loop().create_future()
-            await self._broadcast.publish(CHANNEL, batch)
-            self._published += len(batch)
-            sent.set_result(None)
+            try:
+                await self._broadcast.publish(CHANNEL, batch)
+            except CacheUnavailable as error:
+                sent.set_exception(error)
+                sent.exception()  # Hints have nobody who waits for it.
+            else:
+                self._published += len(batch)
+                sent.set_result(None)
 
     # ---- in ----------------------------------------------------------------------------------------------------------
 
@@ -151,13 +165,36 @@ class Bus:
             opened.set()
             while True:
                 event = await subscriber.get()
-                batch = cast("list[Entry]", event.message)  # Typed as text there; any object travels.
+                batch = cast("list[Entry | Arrived]", event.message)  # Typed as text there; any object travels.
                 for topic, message in batch:
-                    self._received += 1
-                    for callback in self._places.get(topic, ()):
-                        self._call(callback, topic, message)
-                    if self._history is not None:
-                        self._history.hint(topic, message)
+                    self._deliver(topic, message)
+
+    def _deliver(self, topic: str, message: Record | Packed) -> None:
+        self._received += 1
+        if isinstance(message, Lost):
+            self._deliver_loss(message)
+            return
+        places = self._places.get(topic, ())
+        if not places and (self._history is None or not self._history.is_followed(topic)):
+            return
+        try:
+            record = unpack(message) if isinstance(message, Packed) else message
+        except (LookupError, msgspec.DecodeError) as error:
+            log.error("bus.message_unknown", topic=topic, error=str(error))
+            return
+        for callback in places:
+            self._call(callback, topic, record)
+        if self._history is not None:
+            self._history.hint(topic, record)
+
+    def _deliver_loss(self, loss: Lost) -> None:
+        """Tell every topic of the partition; what is followed is read from the outbox, which lost nothing."""
+        for topic, places in list(self._places.items()):
+            if partition_of(topic) == loss.partition:
+                for callback in places:
+                    self._call(callback, topic, Gap(topic=topic, reason=loss.reason))
+        if self._history is not None:
+            self._history.wake_all()
 
     def _call(self, callback: Callback, topic: str, message: Record) -> None:
         try:
@@ -183,39 +220,63 @@ class Bus:
         return self._history.follow(topic, after)
 
     def health(self) -> BusHealth:
+        streams = self._streams
         return BusHealth(
             shape=self.shape,
-            connected=not self._closed,
+            connected=not self._closed and (streams is None or streams.connected),
             published=self._published,
             received=self._received,
-            gaps=0,
-            reconnects=0,
+            gaps=0 if streams is None else streams.gaps,
+            reconnects=0 if streams is None else streams.reconnects,
             topics_listened=len(self._places),
             topics_followed=0 if self._history is None else len(self._history),
+            last_error=None if streams is None else streams.last_error,
         )
 
     def _close(self) -> None:
         self._closed = True
         for mailbox in self._mailboxes:
             mailbox.close()
+        if not self._sent.done():
+            self._sent.set_exception(ServerShutdown("the bus is closed"))
+            self._sent.exception()
+
+
+async def _watch(listener: asyncio.Task[None]) -> None:
+    """Fail with the broadcaster's listener: without it every reader would wait for ever, and nobody would know."""
+    await asyncio.wait([listener])
+    if not listener.cancelled():
+        listener.result()
 
 
 @asynccontextmanager
-async def open_bus(url: str, *, prefix: str = "") -> AsyncIterator[Bus]:
+async def open_bus(url: str, *, prefix: str = "", options: RedisOptions = REDIS_OPTIONS) -> AsyncIterator[Bus]:
     """The bus of this process, until the context is left; nothing of it runs afterwards.
 
-    `memory://` joins the readers of this process. `prefix` keeps several platforms on one Redis apart.
+    `memory://` joins the readers of this process, a Redis URL those of all processes with the same `prefix`.
     A fault of the bus itself cancels whoever opened it, so that no server answers over a dead bus.
+    Raises: CacheUnavailable if Redis does not answer.
     """
-    broadcast = Broadcast(url)
-    await broadcast.connect()
-    bus = Bus(broadcast, shape="memory", prefix=prefix)
+    streams = None
+    if not url.startswith("memory"):
+        prefix = f"{prefix.rstrip(':')}:" if prefix else ""
+        reader = open_redis(url, msgspec.structs.replace(options, max_connections=1))
+        streams = RedisStreams(reader, open_redis(url, options), prefix=prefix, channel=CHANNEL)
+    broadcast = Broadcast(url) if streams is None else Broadcast(backend=streams)
+    try:
+        await broadcast.connect()
+    except CacheUnavailable:
+        if streams is not None:
+            await streams.disconnect()
+        raise
+    bus = Bus(broadcast, streams=streams, prefix=prefix)
     opened = asyncio.Event()
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(bus._read(opened), name="bus:read"),
                 tasks.create_task(bus._send(), name="bus:send"),
+                tasks.create_task(_watch(broadcast._listener_task), name="bus:watch"),
             ]
             await opened.wait()
             try:

@@ -90,6 +90,15 @@ class History:
         """How many topics are followed."""
         return len(self._tails)
 
+    def is_followed(self, topic: str) -> bool:
+        return topic in self._tails
+
+    def wake_all(self) -> None:
+        """Hints may be lost: let every topic be read."""
+        for tail in self._tails.values():
+            tail.stale = True
+            tail.wake()
+
     def hint(self, topic: str, message: Record) -> None:
         """Something happened on `topic`: wake those who follow it."""
         tail = self._tails.get(topic)

@@ -1,0 +1,173 @@
+"""The broadcaster's engine for Redis: partition streams read in batches, from a cursor that survives reconnects.
+
+Needs only commands of Redis 6.2. The broadcaster's own Redis engines are not used: with redis-py 8 the first delivers
+nothing, and both die silently when Redis restarts (encode/broadcaster#144).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any, Final
+
+from broadcaster import BroadcastBackend, Event
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from fullon_master_api.bus.connection import cache_errors
+from fullon_master_api.bus.topics import PARTITIONS, partition_of
+from fullon_master_api.bus.wire import Packed, pack
+from fullon_master_api.logs import get_logger
+from fullon_master_api.model import Record
+
+log = get_logger(__name__)
+
+STREAM_MAX: Final = 10_000
+"""Messages that each partition remembers for readers that were away; Redis may keep up to a hundred more."""
+
+READ_MAX: Final = 512
+BLOCK_MS: Final = 1_000
+PAUSE_S_MIN: Final = 0.05
+PAUSE_S_MAX: Final = 1.0
+BEGINNING: Final = b"0-0"
+STAMPS: Final = {b"s": "sequence", b"r": "received_ns"}
+
+
+class Lost(Record, frozen=True, kw_only=True):
+    """Messages of this partition may be missing before the ones that follow."""
+
+    partition: str
+    reason: str
+
+
+Arrived = tuple[str, Packed | Lost]
+"""A topic and its message; a loss has no topic."""
+
+
+def stream_key(prefix: str, topic: str) -> str:
+    """The stream that carries a topic."""
+    return partition_key(prefix, partition_of(topic))
+
+
+def partition_key(prefix: str, partition: str) -> str:
+    return f"{prefix}bus:{partition}"
+
+
+class RedisStreams(BroadcastBackend):
+    """Reads all partitions with one blocking command; what arrives is one event of the one channel.
+
+    A cursor is the id of the last entry read. After a lost connection it goes on from there: with the same Redis nothing is
+    missing. A loss is reported when it is possible: Redis started anew (its run id changed), or a read came back full
+    and the oldest entry left is younger than the cursor. A read that is not full cannot have missed anything, because a
+    stream that was cut still holds more than one read.
+    """
+
+    def __init__(self, reader: Redis, writer: Redis, *, prefix: str, channel: str) -> None:
+        self._reader, self._writer, self._prefix, self._channel = reader, writer, prefix, channel
+        self._partitions = {partition_key(prefix, partition).encode(): partition for partition in PARTITIONS}
+        self._cursors: dict[bytes, bytes] = {}
+        self._run_id = ""
+        self.connected = False
+        self.gaps = 0
+        self.reconnects = 0
+        self.last_error: str | None = None
+
+    async def connect(self) -> None:
+        """Begin at the end of each partition. Raises: CacheUnavailable"""
+        with cache_errors():
+            self._run_id = await self._get_run_id()
+            for key in self._partitions:
+                self._cursors[key] = await self._get_last(key)
+        self.connected = True
+
+    async def disconnect(self) -> None:
+        self.connected = False
+        await self._reader.aclose()
+        await self._writer.aclose()
+
+    async def subscribe(self, group: str) -> None:
+        """Nothing to do: all partitions are always read."""
+
+    async def unsubscribe(self, group: str) -> None:
+        """Nothing to do: all partitions are always read."""
+
+    async def publish(self, channel: str, message: Any) -> None:
+        """Send a batch of (topic, record) in one round trip. Raises: CacheUnavailable"""
+        batch: Sequence[tuple[str, Record]] = message
+        pipeline = self._writer.pipeline(transaction=False)
+        for topic, record in batch:
+            kind, payload = pack(record)
+            fields: dict[Any, Any] = {b"t": topic, b"k": kind, b"p": payload}
+            pipeline.xadd(stream_key(self._prefix, topic), fields, maxlen=STREAM_MAX, approximate=True)
+        with cache_errors():
+            await pipeline.execute()
+
+    async def next_published(self) -> Event:
+        """The next batch. It never raises: an error here would end the broadcaster's listener and leave all readers deaf."""
+        pause_s = PAUSE_S_MIN
+        while True:
+            try:
+                arrived = await self._read() if self.connected else await self._resume()
+            except (RedisError, OSError, TimeoutError) as error:
+                if self.connected:
+                    log.warning("bus.disconnected", error=str(error))
+                self.connected, self.last_error = False, str(error)
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - so that processes do not return at once
+                pause_s = min(2 * pause_s, PAUSE_S_MAX)
+                continue
+            if arrived:
+                # Typed as text there; any object travels.
+                return Event(self._channel, arrived)  # type: ignore[arg-type]
+
+    async def _read(self) -> list[Arrived]:
+        arrived: list[Arrived] = []
+        cursors: dict[Any, Any] = dict(self._cursors)
+        reply: Any = await self._reader.xread(cursors, count=READ_MAX, block=BLOCK_MS)
+        for key, entries in reply or ():
+            if len(entries) == READ_MAX and await self._was_cut(key):
+                arrived.append(self._lose(self._partitions[key], "the stream was cut before it was read"))
+            for _entry_id, fields in entries:
+                stamps = {name: int(fields[field]) for field, name in STAMPS.items() if field in fields}
+                arrived.append((fields[b"t"].decode(), Packed(fields[b"k"].decode(), fields[b"p"], stamps)))
+            self._cursors[key] = entries[-1][0]
+        return arrived
+
+    async def _was_cut(self, key: bytes) -> bool:
+        oldest: Any = await self._reader.xrange(key, count=1)
+        return bool(oldest) and _order(oldest[0][0]) > _order(self._cursors[key])
+
+    async def _resume(self) -> list[Arrived]:
+        """Find out who answers now. Another Redis, or the same one started anew, may have lost what nobody had read yet."""
+        run_id = await self._get_run_id()
+        arrived: list[Arrived] = []
+        if run_id != self._run_id:
+            seconds, microseconds = await self._reader.time()
+            now = f"{seconds * 1000 + microseconds // 1000 - 1}-0".encode()
+            for key, cursor in self._cursors.items():
+                # Its clock may be behind: a cursor from the future would be deaf until then.
+                self._cursors[key] = min(cursor, now, key=_order)
+            arrived = [self._lose(partition, "Redis was restarted") for partition in PARTITIONS]
+            self._run_id = run_id
+        self.connected = True
+        self.reconnects += 1
+        log.info("bus.reconnected", gap=bool(arrived))
+        return arrived
+
+    def _lose(self, partition: str, reason: str) -> Arrived:
+        self.gaps += 1
+        log.warning("bus.gap", partition=partition, reason=reason)
+        return "", Lost(partition=partition, reason=reason)
+
+    async def _get_run_id(self) -> str:
+        return str((await self._reader.info("server"))["run_id"])
+
+    async def _get_last(self, key: bytes) -> bytes:
+        newest: Any = await self._reader.xrevrange(key, count=1)
+        last: bytes = newest[0][0] if newest else BEGINNING
+        return last
+
+
+def _order(entry_id: bytes) -> tuple[int, int]:
+    milliseconds, _, number = entry_id.partition(b"-")
+    return int(milliseconds), int(number)
