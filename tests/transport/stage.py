@@ -356,6 +356,7 @@ async def connect(
 ) -> AsyncIterator[Client]:
     """A client; with `init` (a payload or None) it has said connection_init and heard the ack."""
     query = options.pop("query", "")
+    options.setdefault("close_timeout", 0.5)
     async with websockets.connect(stage.ws_url + query, subprotocols=[Subprotocol(protocol)], **options) as socket:
         client = Client(socket)
         if init != "none":
