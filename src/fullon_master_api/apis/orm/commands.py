@@ -41,13 +41,15 @@ class Commands:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take(self, fence: Fence, *, limit: int = 100) -> list[Command]:
+    async def take(self, fence: Fence, *, limit: int = 100, resume: bool = False) -> list[Command]:
         """Commands for the service of the fence, oldest first: the pending ones, and those that an earlier owner took and
         did not finish. They are this owner's until it finishes them or its lease moves on.
 
+        With `resume` also those that this owner took: it crashed, and begins anew under the same lease.
         Raises: StaleEpoch.
         """
-        left_behind = and_(commands.c.state == CommandState.TAKEN, commands.c.epoch < fence.epoch)
+        before = fence.epoch + 1 if resume else fence.epoch
+        left_behind = and_(commands.c.state == CommandState.TAKEN, commands.c.epoch < before)
         waiting = (
             select(commands.c.command_id)
             .where(commands.c.service == fence.service, or_(commands.c.state == CommandState.PENDING, left_behind))

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import URL, Connection, event, func, insert, literal, make_url, select
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -232,6 +232,10 @@ def translated() -> Generator[None, None, None]:
             raise StoreUnavailable("the SQL store does not answer") from error
         if any(word in str(error.orig) for word in ("DataError", "CharacterNotInRepertoire", "UntranslatableCharacter")):
             raise BadUserInput("a value cannot be kept by the store") from error
+        raise
+    except StatementError as error:
+        if isinstance(error.orig, GatewayError):  # A column refused the value.
+            raise error.orig from error
         raise
     except (UnicodeEncodeError, sqlite3.DataError, OverflowError) as error:
         raise BadUserInput("a value cannot be kept by the store") from error

@@ -45,9 +45,8 @@ async def complete(write: Write, principal: Principal | None, values: Mapping[st
     """A row of `orders`. Raises: BadUserInput with the field's path, NotFound, Conflict."""
     row = _checked(values)
     bot = None if row.get("bot_id") is None else await bot_store.must_read(write, row["bot_id"], principal)
-    row["uid"] = _owner(principal, bot, row.get("uid"))
-    account = await _account(write, row, bot)
-    row |= {"ex_id": account.ex_id, "cat_ex_id": account.cat_ex_id, "exchange": account.name}
+    account = await account_of(write, principal, row, bot)
+    row |= {"uid": account.uid, "ex_id": account.ex_id, "cat_ex_id": account.cat_ex_id, "exchange": account.name}
     row.setdefault("dry_run", bot.dry_run if bot is not None else True)
     if bot is not None and bot.dry_run and not row["dry_run"]:
         raise Conflict(f"bot {bot.bot_id} is in dry run, its orders cannot be live", path=("dry_run",))
@@ -91,11 +90,16 @@ def _owner(principal: Principal | None, bot: Bot | None, uid: int | None) -> int
     return principal.uid
 
 
-async def _account(write: Write, row: Mapping[str, Any], bot: Bot | None) -> Any:
-    """The account named by `ex_id`; else the bot's account, or the owner's first active one, at `cat_ex_id` if that is named."""
-    columns = (exchanges.c.ex_id, exchanges.c.cat_ex_id, exchanges.c.active, cat_exchanges.c.name)
+async def account_of(write: Write, principal: Principal | None, row: Mapping[str, Any], bot: Bot | None) -> Any:
+    """The account that an order or a fill is on, with `ex_id, uid, cat_ex_id, name` of its exchange.
+
+    The one named by `ex_id`; else the bot's, or the owner's first active one, at `cat_ex_id` if that is named.
+    Raises: BadUserInput, NotFound, Conflict.
+    """
+    uid = _owner(principal, bot, row.get("uid"))
+    columns = (exchanges.c.ex_id, exchanges.c.uid, exchanges.c.cat_ex_id, exchanges.c.active, cat_exchanges.c.name)
     source = exchanges.join(cat_exchanges, exchanges.c.cat_ex_id == cat_exchanges.c.cat_ex_id)
-    where: list[ColumnElement[bool]] = [exchanges.c.uid == row["uid"]]
+    where: list[ColumnElement[bool]] = [exchanges.c.uid == uid]
     if "cat_ex_id" in row:
         where.append(exchanges.c.cat_ex_id == row["cat_ex_id"])
     if "ex_id" in row:

@@ -22,6 +22,7 @@ from fullon_master_api.model import Record, Side
 STEP: Final = Decimal("1e-8")
 NOTHING: Final = Decimal("1e-10")
 ZERO: Final = Decimal(0)
+ONE: Final = Decimal(1)
 PRECISION: Final = 60
 
 
@@ -32,7 +33,7 @@ class Fill(Record, frozen=True, kw_only=True):
     volume: Decimal
     cost: Decimal
     fee: Decimal
-    leverage: Decimal = Decimal(1)
+    leverage: Decimal = ONE
 
 
 class Outcome(Record, frozen=True, kw_only=True):

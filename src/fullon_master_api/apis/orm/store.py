@@ -9,14 +9,21 @@ from fullon_master_api.apis.orm import migrate
 from fullon_master_api.apis.orm.accounts import Accounts
 from fullon_master_api.apis.orm.api_keys import ApiKeys
 from fullon_master_api.apis.orm.audit import Audit
+from fullon_master_api.apis.orm.bot_logs import BotLogs
 from fullon_master_api.apis.orm.bots import Bots
 from fullon_master_api.apis.orm.commands import Commands
 from fullon_master_api.apis.orm.database import Database, Hint, open_database
+from fullon_master_api.apis.orm.dry_trades import DryTrades
 from fullon_master_api.apis.orm.events import Events
 from fullon_master_api.apis.orm.exchanges import Exchanges
+from fullon_master_api.apis.orm.feeds import Feeds
 from fullon_master_api.apis.orm.orders import Orders
 from fullon_master_api.apis.orm.services import Services
+from fullon_master_api.apis.orm.simulations import Simulations
+from fullon_master_api.apis.orm.strategies import Strategies
 from fullon_master_api.apis.orm.symbols import Symbols
+from fullon_master_api.apis.orm.templates import Templates
+from fullon_master_api.apis.orm.trades import Trades
 from fullon_master_api.apis.orm.users import Users
 from fullon_master_api.apis.orm.vault import Vault
 
@@ -31,7 +38,14 @@ class Orm:
         self.accounts = Accounts(database, vault)
         self.symbols = Symbols(database)
         self.bots = Bots(database)
+        self.logs = BotLogs(database)
+        self.simulations = Simulations(database)
+        self.templates = Templates(database)
+        self.strategies = Strategies(database)
+        self.feeds = Feeds(database)
         self.orders = Orders(database)
+        self.trades = Trades(database)
+        self.dry_trades = DryTrades(database)
         self.events = Events(database)
         self.services = Services(database)
         self.commands = Commands(database)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -281,7 +282,7 @@ strategies: Final = Table(
     Column("stop_loss", Money),
     Column("trailing_stop", Money),
     Column("timeout", Money),
-    Column("leverage", Money, nullable=False, default=1),
+    Column("leverage", Money, nullable=False, default=Decimal(1)),
     Column("size_pct", Money),
     Column("size", Money),
     Column("size_currency", String(20)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final
 
 from sqlalchemy import Boolean, Column, Index, String, Table, UniqueConstraint, text
@@ -85,7 +86,7 @@ trades: Final = Table(
     Column("roi", Money),
     Column("roi_pct", Money),
     Column("total_fee", Money),
-    Column("leverage", Money, nullable=False, default=1),
+    Column("leverage", Money, nullable=False, default=Decimal(1)),
     Column("time", UtcTime, nullable=False),
     one_of("order_type", OrderType),
     one_of("side", Side),
@@ -104,7 +105,7 @@ dry_trades: Final = Table(
     "dry_trades",
     metadata,
     key("trade_id"),
-    to("bots.bot_id", "bot_id", on_delete="SET NULL", nullable=True),
+    to("bots.bot_id", "bot_id", on_delete="CASCADE", nullable=True),
     to("users.uid", "uid", on_delete="CASCADE"),
     to("exchanges.ex_id", "ex_id", on_delete="CASCADE"),
     to("cat_exchanges.cat_ex_id", "cat_ex_id", on_delete="RESTRICT", nullable=True),

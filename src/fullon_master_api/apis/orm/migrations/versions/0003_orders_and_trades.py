@@ -106,7 +106,7 @@ def _create_dry_trades() -> None:
         sa.CheckConstraint("side IN ('buy', 'sell')", name=op.f("ck_dry_trades_side_known")),
         sa.CheckConstraint("CAST(price AS NUMERIC) > 0", name=op.f("ck_dry_trades_price_positive")),
         sa.CheckConstraint("CAST(volume AS NUMERIC) > 0", name=op.f("ck_dry_trades_volume_positive")),
-        sa.ForeignKeyConstraint(["bot_id"], ["bots.bot_id"], name=op.f("fk_dry_trades_bot_id"), ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(["bot_id"], ["bots.bot_id"], name=op.f("fk_dry_trades_bot_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["cat_ex_id"], ["cat_exchanges.cat_ex_id"], name=op.f("fk_dry_trades_cat_ex_id"), ondelete="RESTRICT"
         ),

@@ -1,0 +1,247 @@
+"""Fills of live orders: stored once with their profit, and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, insert, or_, select, true
+
+from fullon_master_api.apis.orm import inputs
+from fullon_master_api.apis.orm.database import Database, Write, may_write
+from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
+from fullon_master_api.apis.orm.profit import ONE, ZERO, Fill, Ledger, quote_fee
+from fullon_master_api.apis.orm.tables import cat_exchanges, exchanges
+from fullon_master_api.apis.orm.tables_trading import orders, trades
+from fullon_master_api.bus import trades_topic
+from fullon_master_api.errors import BadUserInput, Immutable, NotFound
+from fullon_master_api.model import Fence, Principal, Record, Side, Trade
+
+_LISTING: Final = Listing(
+    "trades",
+    Trade,
+    trades,
+    trades.c.trade_id,
+    sorts={"trade_id": trades.c.trade_id, "time": trades.c.time, "symbol": trades.c.symbol},
+    default="-trade_id",
+)
+_FIELDS: Final = (
+    "ex_trade_id",
+    "ex_order_id",
+    "ex_id",
+    "bot_id",
+    "order_id",
+    "symbol",
+    "order_type",
+    "side",
+    "volume",
+    "price",
+    "cost",
+    "fee",
+    "fee_currency",
+    "leverage",
+    "time",
+)
+_MAY_LACK: Final = {"cost", "fee"}
+
+
+class TradeFilter(Record, frozen=True, kw_only=True):
+    bot_id: int | None = None
+    ex_id: int | None = None
+    order_id: int | None = None
+    symbol: str | None = None
+    side: Side | None = None
+    from_time: datetime | None = None
+    to_time: datetime | None = None
+
+
+def visible(principal: Principal | None) -> ColumnElement[bool]:
+    return true() if principal is None or principal.is_admin else trades.c.uid == principal.uid
+
+
+class Trades:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get_many(self, trade_ids: Sequence[int], principal: Principal | None) -> list[Trade | None]:
+        async with self._database.read() as connection:
+            return await _LISTING.many(connection, trade_ids, visible(principal))
+
+    async def of_bots(
+        self,
+        bot_ids: Sequence[int],
+        principal: Principal | None,
+        *,
+        filters: TradeFilter | None = None,
+        order: str | None = None,
+        first: int = FIRST_DEFAULT,
+        after: str | None = None,
+    ) -> list[Page[Trade]]:
+        where = [visible(principal), *_conditions(filters or TradeFilter())]
+        async with self._database.read() as connection:
+            return await _LISTING.pages_of(connection, trades.c.bot_id, bot_ids, *where, first=first, after=after, order=order)
+
+    async def of_orders(self, order_ids: Sequence[int], principal: Principal | None) -> list[list[Trade]]:
+        """Fills of each order, newest first."""
+        async with self._database.read() as connection:
+            return await _LISTING.lists_of(connection, trades.c.order_id, order_ids, visible(principal))
+
+    async def page(
+        self,
+        principal: Principal | None,
+        *,
+        filters: TradeFilter | None = None,
+        order: str | None = None,
+        first: int = FIRST_DEFAULT,
+        after: str | None = None,
+        total: bool = False,
+    ) -> Page[Trade]:
+        where = [visible(principal), *_conditions(filters or TradeFilter())]
+        async with self._database.read() as connection:
+            return await _LISTING.page(connection, *where, first=first, after=after, order=order, total=total)
+
+    async def newest_time(self, ex_id: int) -> datetime | None:
+        """Time of the newest stored fill of an account, from which a service asks the exchange for more."""
+        statement = select(trades.c.time).where(trades.c.ex_id == ex_id).order_by(trades.c.time.desc()).limit(1)
+        async with self._database.read() as connection:
+            time: datetime | None = await connection.scalar(statement)
+        return time
+
+    async def save_trades(
+        self,
+        values: Sequence[Mapping[str, object]],
+        *,
+        principal: Principal | None = None,
+        fence: Fence | None = None,
+    ) -> list[Trade]:
+        """Store fills with their profit, matched first in, first out within each account and symbol, in the order of their
+        time; those that come late are matched when they come. A fill that is there already is left as it is, so a repeat
+        does no harm. Answers those that are new.
+
+        `order_id` and `bot_id` are found by `ex_order_id` where they are not given. Each new fill makes an event.
+        Raises: BadUserInput with the path `(index, field)`, NotFound, Forbidden, StaleEpoch.
+        """
+        may_write(principal)
+        rows = [_checked(index, given) for index, given in enumerate(values)]
+        rows.sort(key=lambda row: row["time"])
+        saved: list[Trade] = []
+        async with self._database.write(fence=fence) as write:
+            await _complete(write, principal, rows)
+            for ex_id, symbol in sorted({(row["ex_id"], row["symbol"]) for row in rows}):
+                await write.lock(f"fills {ex_id} {symbol}")
+                saved += await _save_series(write, [row for row in rows if (row["ex_id"], row["symbol"]) == (ex_id, symbol)])
+            for trade in saved:
+                write.emit(trades_topic(trade.uid), "trade", trade)
+        return saved
+
+    async def refuse_change(self, trade_id: int, principal: Principal | None) -> None:
+        """Answer whoever wants to change or remove a fill. Raises: NotFound where there is none for them, else Immutable."""
+        if (await self.get_many([trade_id], principal))[0] is None:
+            raise NotFound(f"no trade {trade_id}", path=("trade_id",))
+        raise Immutable(f"trade {trade_id} was executed at an exchange: it can neither be changed nor removed")
+
+
+def _checked(index: int, values: Mapping[str, object]) -> dict[str, Any]:
+    try:
+        given = {name: value for name, value in values.items() if value is not None}
+        required = [name for name in _FIELDS if name not in _MAY_LACK]
+        missing = next((name for name in required if name not in given and not _has_default(name)), None)
+        if missing is not None:
+            raise BadUserInput(f"{missing} is missing", path=(missing,))
+        row = inputs.checked(trades, given, _FIELDS)
+        for name in ("volume", "price", "cost", "leverage"):
+            if name in row and row[name] <= 0:
+                raise BadUserInput(f"{name} was {row[name]:f}, must be above 0", path=(name,))
+    except BadUserInput as error:
+        raise BadUserInput(error.message, path=(index, *error.path)) from error
+    row.setdefault("cost", row["price"] * row["volume"])
+    row.setdefault("fee", ZERO)
+    return row
+
+
+def _has_default(name: str) -> bool:
+    return bool(trades.c[name].nullable) or trades.c[name].default is not None
+
+
+async def _complete(write: Write, principal: Principal | None, rows: list[dict[str, Any]]) -> None:
+    """Owner and exchange from the account, order and bot from the exchange's own order id. The account is the caller's own."""
+    ex_ids = {row["ex_id"] for row in rows}
+    source = exchanges.join(cat_exchanges, exchanges.c.cat_ex_id == cat_exchanges.c.cat_ex_id)
+    mine = true() if principal is None or principal.is_admin else exchanges.c.uid == principal.uid
+    accounts = select(exchanges.c.ex_id, exchanges.c.uid, exchanges.c.cat_ex_id).select_from(source)
+    found = {row.ex_id: row for row in await write.connection.execute(accounts.where(exchanges.c.ex_id.in_(ex_ids), mine))}
+    missing = next((row["ex_id"] for row in rows if row["ex_id"] not in found), None)
+    if missing is not None:
+        raise NotFound(f"no exchange account {missing}", path=("ex_id",))
+    ex_order_ids = {row["ex_order_id"] for row in rows}
+    order_ids = {row["order_id"] for row in rows if "order_id" in row}
+    sent = select(orders.c.ex_id, orders.c.ex_order_id, orders.c.order_id, orders.c.bot_id, orders.c.uid).where(
+        orders.c.ex_id.in_(ex_ids),
+        or_(orders.c.ex_order_id.in_(ex_order_ids), orders.c.order_id.in_(order_ids)),
+    )
+    placed = (await write.connection.execute(sent)).all()
+    by_exchange = {(row.ex_id, row.ex_order_id): row for row in placed}
+    by_id = {row.order_id: row for row in placed}
+    for row in rows:
+        account = found[row["ex_id"]]
+        row |= {"uid": account.uid, "cat_ex_id": account.cat_ex_id}
+        order = by_id.get(row["order_id"]) if "order_id" in row else by_exchange.get((row["ex_id"], row["ex_order_id"]))
+        if "order_id" in row and order is None:
+            raise NotFound(f"no order {row['order_id']} on account {row['ex_id']}", path=("order_id",))
+        if order is not None:
+            row["order_id"] = order.order_id
+            row.setdefault("bot_id", order.bot_id)
+
+
+async def _save_series(write: Write, rows: Sequence[dict[str, Any]]) -> list[Trade]:
+    """Store the new ones among fills of one account and symbol."""
+    saved: list[Trade] = []
+    ledger = await _ledger(write, rows[0]["ex_id"], rows[0]["symbol"])
+    for row in rows:
+        if not await _is_known(write, row):
+            saved += [await _insert(write, row, ledger)]
+    return saved
+
+
+async def _ledger(write: Write, ex_id: int, symbol: str) -> Ledger:
+    """The open lots of a symbol on an account: its fills are replayed from the last one that left nothing open."""
+    series = (trades.c.ex_id == ex_id, trades.c.symbol == symbol)
+    flat = select(trades.c.trade_id).where(*series, trades.c.cur_volume == ZERO).order_by(trades.c.trade_id.desc()).limit(1)
+    since = await write.connection.scalar(flat) or 0
+    columns = [trades.c[name] for name in ("side", "volume", "price", "cost", "fee", "fee_currency", "leverage")]
+    statement = select(*columns).where(*series, trades.c.trade_id > since).order_by(trades.c.trade_id)
+    return Ledger.replayed([_fill(row._mapping, symbol) for row in await write.connection.execute(statement)])
+
+
+def _fill(row: Any, symbol: str) -> Fill:
+    fee = quote_fee(symbol, fee=row["fee"], fee_currency=row.get("fee_currency"), price=row["price"])
+    return Fill(side=row["side"], volume=row["volume"], cost=row["cost"], fee=fee, leverage=row.get("leverage", ONE))
+
+
+async def _is_known(write: Write, row: Mapping[str, Any]) -> bool:
+    same = [trades.c[name] == row[name] for name in ("ex_id", "ex_trade_id", "ex_order_id")]
+    return await write.connection.scalar(select(trades.c.trade_id).where(*same)) is not None
+
+
+async def _insert(write: Write, row: dict[str, Any], ledger: Ledger) -> Trade:
+    """The fill's row with what it won. The lock of its series keeps others from adding the same one in between."""
+    outcome = ledger.add(_fill(row, row["symbol"]))
+    computed = {name: getattr(outcome, name) for name in outcome.__struct_fields__ if name != "closing"}
+    statement = insert(trades).values(**row, **computed).returning(trades.c.trade_id)
+    trade = await _LISTING.one(write.connection, trades.c.trade_id == await write.connection.scalar(statement))
+    assert trade is not None, "it was inserted in this transaction"
+    return trade
+
+
+def _conditions(filters: TradeFilter) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = []
+    for name in ("bot_id", "ex_id", "order_id", "symbol", "side"):
+        value = getattr(filters, name)
+        if value is not None:
+            where.append(trades.c[name] == value)
+    if filters.from_time is not None:
+        where.append(trades.c.time >= inputs.instant("from_time", filters.from_time))
+    if filters.to_time is not None:
+        where.append(trades.c.time < inputs.instant("to_time", filters.to_time))
+    return where
