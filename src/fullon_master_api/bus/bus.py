@@ -12,7 +12,7 @@ from typing import Final, cast
 import msgspec
 from broadcaster import Broadcast
 
-from fullon_master_api.bus.connection import RedisOptions, open_redis
+from fullon_master_api.bus.connection import RedisOptions
 from fullon_master_api.bus.history import History, HistoryReader
 from fullon_master_api.bus.mailboxes import Delivery, LatestMailbox, QueueMailbox
 from fullon_master_api.bus.streams import Arrived, Lost, RedisStreams
@@ -260,8 +260,7 @@ async def open_bus(url: str, *, prefix: str = "", options: RedisOptions = REDIS_
     streams = None
     if not url.startswith("memory"):
         prefix = f"{prefix.rstrip(':')}:" if prefix else ""
-        reader = open_redis(url, msgspec.structs.replace(options, max_connections=1))
-        streams = RedisStreams(reader, open_redis(url, options), prefix=prefix, channel=CHANNEL)
+        streams = RedisStreams(url, options, prefix=prefix, channel=CHANNEL)
     broadcast = Broadcast(url) if streams is None else Broadcast(backend=streams)
     try:
         await broadcast.connect()

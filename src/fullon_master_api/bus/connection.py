@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -22,8 +23,17 @@ class RedisOptions(Record, frozen=True, kw_only=True):
     connect_timeout_s: float = 5.0
 
 
-def open_redis(url: str, options: RedisOptions) -> Redis:
-    """A client that answers bytes. It never repeats a command by itself: a publish that may have arrived would arrive twice."""
+def open_redis(url: str, options: RedisOptions, *, connected: Callable[[], None] | None = None) -> Redis:
+    """A client that answers bytes. It never repeats a command by itself: a publish that may have arrived would arrive twice.
+
+    The pool replaces a connection that it finds closed without telling anybody; `connected` is called for each new one.
+    """
+
+    async def greet(connection: AbstractConnection) -> None:
+        await connection.on_connect()
+        if connected is not None:
+            connected()
+
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=options.max_connections,
@@ -32,6 +42,7 @@ def open_redis(url: str, options: RedisOptions) -> Redis:
         socket_connect_timeout=options.connect_timeout_s,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
+        redis_connect_func=greet,
     )
     return Redis.from_pool(pool)
 

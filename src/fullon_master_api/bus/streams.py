@@ -11,11 +11,11 @@ import random
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
 from broadcaster import BroadcastBackend, Event
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from fullon_master_api.bus.connection import cache_errors
+from fullon_master_api.bus.connection import RedisOptions, cache_errors, open_redis
 from fullon_master_api.bus.topics import PARTITIONS, partition_of
 from fullon_master_api.bus.wire import Packed, pack
 from fullon_master_api.logs import get_logger
@@ -63,11 +63,14 @@ class RedisStreams(BroadcastBackend):
     stream that was cut still holds more than one read.
     """
 
-    def __init__(self, reader: Redis, writer: Redis, *, prefix: str, channel: str) -> None:
-        self._reader, self._writer, self._prefix, self._channel = reader, writer, prefix, channel
+    def __init__(self, url: str, options: RedisOptions, *, prefix: str, channel: str) -> None:
+        one_connection = msgspec.structs.replace(options, max_connections=1)
+        self._reader, self._writer = open_redis(url, one_connection, connected=self._note_connection), open_redis(url, options)
+        self._prefix, self._channel = prefix, channel
         self._partitions = {partition_key(prefix, partition).encode(): partition for partition in PARTITIONS}
         self._cursors: dict[bytes, bytes] = {}
         self._run_id = ""
+        self._is_new = False  # the reader's connection, since the last look at who answers
         self.connected = False
         self.gaps = 0
         self.reconnects = 0
@@ -79,7 +82,7 @@ class RedisStreams(BroadcastBackend):
             self._run_id = await self._get_run_id()
             for key in self._partitions:
                 self._cursors[key] = await self._get_last(key)
-        self.connected = True
+        self.connected, self._is_new = True, False
 
     async def disconnect(self) -> None:
         self.connected = False
@@ -108,7 +111,7 @@ class RedisStreams(BroadcastBackend):
         pause_s = PAUSE_S_MIN
         while True:
             try:
-                arrived = await self._read() if self.connected else await self._resume()
+                arrived = await self._read() if self.connected and not self._is_new else await self._resume()
             except (RedisError, OSError, TimeoutError) as error:
                 if self.connected:
                     log.warning("bus.disconnected", error=str(error))
@@ -124,6 +127,8 @@ class RedisStreams(BroadcastBackend):
         arrived: list[Arrived] = []
         cursors: dict[Any, Any] = dict(self._cursors)
         reply: Any = await self._reader.xread(cursors, count=READ_MAX, block=BLOCK_MS)
+        if self._is_new:  # The one before was found closed: a new Redis may have answered.
+            arrived += await self._resume()
         for key, entries in reply or ():
             if len(entries) == READ_MAX and await self._was_cut(key):
                 arrived.append(self._lose(self._partitions[key], "the stream was cut before it was read"))
@@ -140,6 +145,7 @@ class RedisStreams(BroadcastBackend):
     async def _resume(self) -> list[Arrived]:
         """Find out who answers now. Another Redis, or the same one started anew, may have lost what nobody had read yet."""
         run_id = await self._get_run_id()
+        self._is_new = False
         arrived: list[Arrived] = []
         if run_id != self._run_id:
             seconds, microseconds = await self._reader.time()
@@ -158,6 +164,9 @@ class RedisStreams(BroadcastBackend):
         self.gaps += 1
         log.warning("bus.gap", partition=partition, reason=reason)
         return "", Lost(partition=partition, reason=reason)
+
+    def _note_connection(self) -> None:
+        self._is_new = True
 
     async def _get_run_id(self) -> str:
         return str((await self._reader.info("server"))["run_id"])
