@@ -120,7 +120,7 @@ class MemoryShelf(Generic[R]):
         self._awaited: set[Key] = set()
         self._bus, self._fences = bus, fences
         self._counts = "sequence" in kind.__struct_fields__
-        self._unstamped = _without_stamps(kind)
+        self._unstamped = without_stamps(kind)
 
     async def get_many(self, keys: Sequence[Key]) -> list[R | None]:
         now_s = monotonic()
@@ -236,7 +236,7 @@ class MemoryLists(Generic[R]):
         return list(islice(kept, max(0, len(kept) - count), None))
 
 
-def _without_stamps(kind: type[R]) -> Callable[[R], R]:
+def without_stamps(kind: type[R]) -> Callable[[R], R]:
     """A function that blanks the stamps of a record of this kind."""
     blank = {name: 0 for name in STAMPS if name in kind.__struct_fields__}
     if not blank:
