@@ -15,11 +15,13 @@ import pytest
 from fullon_master_api.errors import BadUserInput
 from fullon_master_api.exchanges.opening import kraken_urls
 from fullon_master_api.exchanges.paper import GeneratedSource, PaperExchange, PaperOptions, open_paper
+from tests.exchanges.still_market import StillSource, event, happen
 
 T = TypeVar("T")
 
 KEY, SECRET = "paper-key", base64.b64encode(b"s" * 64).decode()
 OTHER_SECRET = base64.b64encode(b"o" * 64).decode()
+BUY = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01"}
 SOURCE = GeneratedSource(seed=11, history_hours=0.2, updates_per_s=40.0)
 
 
@@ -80,20 +82,33 @@ async def test_a_limit_order_rests_holds_its_cost_and_is_canceled(kraken: Any) -
     assert (await kraken.fetch_open_orders(), (await kraken.fetch_balance())["used"]["USD"]) == ([], "0")
 
 
-async def test_a_resting_order_is_filled_at_its_price_by_the_maker_fee_when_the_market_comes(
-    paper: PaperExchange, kraken: Any
-) -> None:
-    waiting = asyncio.ensure_future(kraken.watch_my_trades())
-    await subscribed_to_executions(paper, kraken)
-    bid = Decimal((await kraken.fetch_ticker("BTC/USD"))["bid"])
-    placed = await kraken.create_order("BTC/USD", "limit", "buy", "0.001", str(bid), {"postOnly": True})
-    trades = await within(waiting)
+async def test_a_resting_order_is_filled_at_its_price_by_the_maker_fee_when_the_market_comes() -> None:
+    async with open_paper(PaperOptions(source=StillSource())) as paper:
+        account = paper.add_account(KEY, SECRET, {"USD": "100000"})
+        order = paper.matching.place(account, BUY | {"price": "99.5"})
+        waiting = paper.matching.place(account, BUY | {"price": "99.4"})
+        happen(paper, event(number=2, price="99.4", quantity="0.01200000", side="sell"))
 
-    assert {trade["order"] for trade in trades} == {placed["id"]}
-    assert {(Decimal(trade["price"]), trade["takerOrMaker"]) for trade in trades} == {(bid, "maker")}
-    first = trades[0]
-    wanted = (Decimal(first["price"]) * Decimal(first["amount"]) * Decimal("0.0025")).quantize(Decimal("1E-8"))
-    assert Decimal(first["fee"]["cost"]) == wanted
+    fills = [(fill.order_id, fill.ticks, fill.lots, fill.cost, fill.fee, fill.maker) for fill in account.fills.values()]
+    assert fills == [  # The better price first, and only as much as was traded.
+        (order.order_id, 995, 1_000_000, Decimal("0.995"), Decimal("0.00248750"), True),
+        (waiting.order_id, 994, 200_000, Decimal("0.1988"), Decimal("0.00049700"), True),
+    ]
+    assert (order.status, waiting.status, waiting.left) == ("filled", "partially_filled", 800_000)
+    assert account.balances == {
+        "ZUSD": Decimal(100000) - Decimal("0.995") - Decimal("0.1988") - Decimal("0.0029845"),
+        "XXBT": Decimal("0.012"),
+    }
+
+
+async def test_quotes_that_cross_a_resting_order_fill_it_at_its_own_price() -> None:
+    async with open_paper(PaperOptions(source=StillSource())) as paper:
+        account = paper.add_account(KEY, SECRET, {"BTC": "1"})
+        order = paper.matching.place(account, BUY | {"type": "sell", "price": "101.0"})
+        assert order.status == "new"
+        happen(paper, event(bid=1015))
+
+    assert [(fill.ticks, fill.lots, fill.maker) for fill in account.fills.values()] == [(1010, 1_000_000, True)]
 
 
 async def test_stock_ccxt_watches_orders_fills_and_balances_over_signed_sockets(paper: PaperExchange, kraken: Any) -> None:

@@ -38,6 +38,7 @@ class Feed:
     """What arrived for one reader, oldest first, until its connection fails. At most `MESSAGES_MAX` wait."""
 
     def __init__(self) -> None:
+        self.shared = False  # joined what another reader had subscribed: no snapshot will come
         self._messages: deque[dict[str, Any]] = deque()
         self._arrived = asyncio.Event()
         self._error: GatewayError | None = None
@@ -87,13 +88,20 @@ class ExactExchange:
             client.__class__ = ExactClient
         return client
 
+    def is_current(self, client: Any) -> bool:
+        """Whether this is the socket in use, and not one that failed before and is still being closed."""
+        return self.clients.get(client.url) is client  # type: ignore[attr-defined]
+
     def on_error(self, client: Any, error: Exception) -> None:
-        super().on_error(client, error)  # type: ignore[misc]
-        self.connection_failed(client, error)
+        if self.is_current(client):
+            self.connection_failed(client, error)
+            super().on_error(client, error)  # type: ignore[misc]
 
     def on_close(self, client: Any, code: Any) -> None:
-        super().on_close(client, code)  # type: ignore[misc]
-        self.connection_failed(client, client.error or ccxt.NetworkError(f"the socket closed with code {code}"))
+        # ccxt would forget the socket of this URL even when that is a newer one.
+        if self.is_current(client):
+            self.connection_failed(client, client.error or ccxt.NetworkError(f"the socket closed with code {code}"))
+            super().on_close(client, code)  # type: ignore[misc]
 
     def connection_failed(self, client: Any, error: Exception) -> None:
         """Told of every socket that failed or closed, whoever waits on it."""

@@ -29,6 +29,7 @@ from fullon_master_api.exchanges.wire_values import SECOND_NS, instant_ns, plain
 from fullon_master_api.model import Balance, Candle, MarketTrade, Ticker
 
 PAGE_MAX: Final = 1000  # trades in one answer of Kraken's `Trades`
+PAGE_SPARE: Final = 50  # asked for beyond a small limit, so that the last instant is seen whole
 QUERY_MAX: Final = 20  # orders in one question of Kraken's `QueryOrders`
 FILLS_REMEMBERED: Final = 5_000
 OVERLAP_NS: Final = 1_000  # REST prints times to 100 ns, its cursor to 1 ns
@@ -66,6 +67,8 @@ class KrakenExchange(CcxtRest):
         subscription = self.wire.subscribed(channel, symbols, params, timeout_s=self.timeout_s, feed=feed)
         async with subscription as (feed, client):
             heard_s = time.monotonic()
+            if feed.shared:
+                yield []
             while True:
                 batch = await feed.wait(min(CHECK_S, self.timeout_s))
                 if batch:
@@ -154,9 +157,9 @@ class KrakenExchange(CcxtRest):
         self.check_symbols([symbol])
         pair = self.wire.market(symbol)["id"]
         found: dict[str, MarketTrade] = {}
-        cursor, full = max(0, since_ns - OVERLAP_NS), True
+        cursor, full, count = max(0, since_ns - OVERLAP_NS), True, min(PAGE_MAX, limit + PAGE_SPARE)
         while full and len(found) < limit:
-            answer = await self.call(self.wire.publicGetTrades({"pair": pair, "since": str(cursor), "count": PAGE_MAX}))
+            answer = await self.call(self.wire.publicGetTrades({"pair": pair, "since": str(cursor), "count": count}))
             result = answer["result"]
             rows = result.get(pair) or []
             before = len(found)
@@ -164,7 +167,7 @@ class KrakenExchange(CcxtRest):
                 trade = rest_trade(row)
                 if trade is not None and trade.event_ns >= since_ns:
                     found.setdefault(trade.trade_id, trade)
-            full = len(rows) >= PAGE_MAX
+            full = len(rows) >= count
             end = int(result["last"])
             # A page that brought nothing new is one instant's: only the exchange's own cursor leads past it.
             cursor = max(cursor, end - OVERLAP_NS) if len(found) > before else end

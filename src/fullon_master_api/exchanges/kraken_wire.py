@@ -15,6 +15,7 @@ from fullon_master_api.exchanges.ccxt_errors import exchange_errors, translated
 from fullon_master_api.exchanges.ccxt_wire import ExactExchange, Feed
 
 PRIVATE: Final = ("executions", "balances")
+STATES: Final = ("ticker", "ohlc")  # channels whose newest message says all
 
 Topic = tuple[str, str]
 """(channel, symbol); a private channel has the symbol ""."""
@@ -31,11 +32,14 @@ class KrakenWire(ExactExchange, ccxt.pro.kraken):  # type: ignore[misc]
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
         self.feeds: dict[Topic, set[Feed]] = {}
+        self.newest: dict[Topic, dict[str, Any]] = {}  # for readers that join later and get no snapshot of their own
         self.refused: dict[int, asyncio.Future[None]] = {}
         self.waiting: dict[int, set[str]] = {}
         self.changing = asyncio.Lock()  # Subscribing and unsubscribing are serialised: the last to leave may meet a new one.
 
     def handle_message(self, client: Any, message: dict[str, Any]) -> None:
+        if not self.is_current(client):
+            return
         channel = message.get("channel")
         if channel is not None:
             self._deliver(channel, message)
@@ -56,8 +60,12 @@ class KrakenWire(ExactExchange, ccxt.pro.kraken):  # type: ignore[misc]
             for row in rows:
                 by_symbol.setdefault(row.get("symbol", ""), []).append(row)
             for symbol, own in by_symbol.items():
-                for feed in self.feeds.get((channel, symbol), ()):
-                    feed.put(message if len(by_symbol) == 1 else message | {"data": own})
+                topic = (channel, symbol)
+                part = message if len(by_symbol) == 1 else message | {"data": own}
+                if channel in STATES and topic in self.feeds:
+                    self.newest[topic] = part
+                for feed in self.feeds.get(topic, ()):
+                    feed.put(part)
 
     def _acknowledged(self, message: dict[str, Any]) -> None:
         request_id = message.get("req_id")
@@ -107,8 +115,11 @@ class KrakenWire(ExactExchange, ccxt.pro.kraken):  # type: ignore[misc]
             with exchange_errors("kraken"):
                 async with asyncio.timeout(timeout_s), self.changing:
                     fresh = [symbol for channel_, symbol in topics if not self.feeds.get((channel_, symbol))]
+                    feed.shared = not fresh
                     for topic in topics:
                         self.feeds.setdefault(topic, set()).add(feed)
+                        if topic in self.newest:
+                            feed.put(self.newest[topic])
                     if fresh:
                         await self._ask("subscribe", url, channel, fresh, params)
             yield feed, self.client(url)
@@ -129,6 +140,7 @@ class KrakenWire(ExactExchange, ccxt.pro.kraken):  # type: ignore[misc]
                 readers.discard(feed)
                 if not readers:
                     del self.feeds[topic]
+                    self.newest.pop(topic, None)
                     left.append(topic[1])
         return left
 

@@ -20,9 +20,15 @@ class MarketEvent(Record, frozen=True, kw_only=True):
 
 
 class Source(Protocol):
-    """Where prices come from: a past that is there at once, and a future that comes at `speed` (None: at full speed)."""
+    """Where prices come from: a past that is there at once, and a future that comes at `speed` (None: at full speed).
+
+    With `waits_for` the future begins once somebody subscribed to the trades of that symbol.
+    """
 
     @property
     def speed(self) -> float | None: ...
+
+    @property
+    def waits_for(self) -> str | None: ...
 
     def paths(self) -> tuple[list[MarketEvent], Iterator[MarketEvent]]: ...

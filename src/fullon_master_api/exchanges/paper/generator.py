@@ -39,6 +39,10 @@ class GeneratedSource(Record, frozen=True, kw_only=True):
     speed: float | None = 1.0
     start_ns: int | None = None
 
+    @property
+    def waits_for(self) -> str | None:
+        return None
+
     def paths(self) -> tuple[list[MarketEvent], Iterator[MarketEvent]]:
         """The past as a list, and the endless future, each in the order of time."""
         start_ns = time.time_ns() if self.start_ns is None else self.start_ns

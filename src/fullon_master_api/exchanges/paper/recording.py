@@ -26,14 +26,20 @@ class RecordedSource(Record, frozen=True, kw_only=True):
     Columns: `ts_raw` (seconds, as text), `trade_id`, `price`, `amount` (text), `taker_side`, `ord_type`; where `ts_raw` is
     missing, `ts_ms` (milliseconds) stands in. Rows are in the order of time.
     The first `history` trades have happened before the first client comes; the others come at `speed` times the pace of
-    the recording, None as fast as the sockets take them. Quotes are made up around each trade: the recording has none.
+    the recording, None as fast as the sockets take them; with `starts_when_watched` once somebody subscribed to them.
+    Quotes are made up around each trade: the recording has none.
     """
 
     path: Path
     symbol: str = "BTC/USDT"
     speed: float | None = 1.0
     history: int = 0
+    starts_when_watched: bool = False
     seed: int = 1
+
+    @property
+    def waits_for(self) -> str | None:
+        return self.symbol if self.starts_when_watched else None
 
     def paths(self) -> tuple[list[MarketEvent], Iterator[MarketEvent]]:
         market = next((market for market in MARKETS if market.symbol == self.symbol), None)

@@ -90,8 +90,11 @@ class PaperExchange:
         app.router.add_get("/ws-auth/v2", self._private_socket)
         return app
 
-    async def play(self, future: Iterator[MarketEvent], speed: float | None) -> None:
+    async def play(self, source: Source, future: Iterator[MarketEvent]) -> None:
         """Let a source's events happen at their time, or as fast as the sockets take them."""
+        if source.waits_for is not None:
+            await self.hub.wait_for(("trade", source.waits_for, ""))
+        speed = source.speed
         started_s, first_ns = time.monotonic(), None
         for number, event in enumerate(future):
             if speed is not None:
@@ -194,7 +197,7 @@ async def open_paper(options: PaperOptions | None = None) -> AsyncGenerator[Pape
         paper.url = f"http://{host}:{port}"
         log.info("paper.opened", url=paper.url)
         players = [
-            asyncio.create_task(paper.play(future, source.speed), name="paper.play")
+            asyncio.create_task(paper.play(source, future), name="paper.play")
             for source, future in zip(paper.sources, futures, strict=True)
         ]
         try:

@@ -111,12 +111,14 @@ class Hub:
     sessions: set[Session] = field(default_factory=set)
     quotes: dict[str, tuple[int, int]] = field(default_factory=dict)
     eased: asyncio.Event = field(default_factory=asyncio.Event)  # set whenever some outbox is empty again
+    joined: asyncio.Event = field(default_factory=asyncio.Event)  # set at every subscription
     subscribed: int = 0  # subscriptions made since the start, for tests of clients that must not leak them
 
     def join(self, session: Session, topic: Topic) -> None:
         self.readers[topic].add(session)
         session.topics.add(topic)
         self.subscribed += 1
+        self.joined.set()
 
     def leave(self, session: Session, topic: Topic) -> None:
         session.topics.discard(topic)
@@ -135,6 +137,12 @@ class Hub:
     def topics(self) -> list[Topic]:
         """What is subscribed now."""
         return sorted(self.readers, key=str)
+
+    async def wait_for(self, topic: Topic) -> None:
+        """Until somebody reads this topic."""
+        while topic not in self.readers:
+            self.joined.clear()
+            await self.joined.wait()
 
     def on_trades(self, tape: Tape, trades: Sequence[TapeTrade]) -> None:
         symbol = tape.market.symbol
