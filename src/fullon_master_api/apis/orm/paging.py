@@ -106,13 +106,14 @@ class Listing(Generic[T]):
         after: str | None = None,
         order: str | None = None,
         total: bool = False,
+        offset: int = 0,
     ) -> Page[T]:
-        """One page. Raises: BadUserInput for a bad `first` or `order`; BadCursor."""
+        """One page; `offset` skips rows, for REST clients that count pages. Raises: BadUserInput, BadCursor."""
         order = self._checked_order(order)
         limit = checked_first(first)
         ordering, at = self._order(order)
         statement = self.select(*where, *self._after(order, after)).add_columns(at.label("_at"), self.key.label("_key"))
-        rows = (await connection.execute(statement.order_by(*ordering).limit(limit + 1))).all()
+        rows = (await connection.execute(statement.order_by(*ordering).limit(limit + 1).offset(offset or None))).all()
         count = await self.count(connection, *where) if total else None
         return self._page(rows, limit, order, count, has_previous=after is not None)
 

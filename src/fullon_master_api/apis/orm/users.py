@@ -80,10 +80,11 @@ class Users:
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
+        offset: int = 0,
     ) -> Page[User]:
         where = [visible(principal), *_conditions(filters or UserFilter())]
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, total=total)
+            return await _LISTING.page(connection, *where, first=first, after=after, order=order, total=total, offset=offset)
 
     async def credentials_by_mail(self, mail: str) -> Credentials | None:
         async with self._database.read() as connection:
