@@ -4,6 +4,7 @@ import "@graphiql/plugin-explorer/style.css";
 import { createGraphiQLFetcher } from "@graphiql/toolkit";
 import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
 import "graphiql/style.css";
+import { Kind, parse } from "graphql";
 import { StrictMode, useMemo, useState } from "react";
 import { createRoot } from "react-dom/client";
 import { FIRST_TABS } from "./examples.js";
@@ -20,7 +21,22 @@ const socketUrl = new URL(path, window.location.href);
 socketUrl.protocol = socketUrl.protocol === "https:" ? "wss:" : "ws:";
 
 // A client for each set of headers is made by the fetcher, so a changed token opens a new socket.
-const fetcher = createGraphiQLFetcher({ url: path, subscriptionUrl: socketUrl.href });
+const send = createGraphiQLFetcher({ url: path, subscriptionUrl: socketUrl.href });
+
+// GraphiQL finds out a moment after a change which operation its editor holds. Whoever opens a tab and runs it at once would
+// send the name and the kind of the operation before; so both are taken from the text that is sent.
+function fetcher(request, options) {
+  let documentAST;
+  try {
+    documentAST = parse(request.query);
+  } catch {
+    return send(request, options); // The server says where the text is wrong.
+  }
+  const names = documentAST.definitions.filter(({ kind }) => kind === Kind.OPERATION_DEFINITION).map(({ name }) => name?.value);
+  const operationName = names.includes(request.operationName) ? request.operationName : names[0];
+  return send({ ...request, operationName }, { ...options, documentAST });
+}
+
 const START_PLUGIN = { title: "Start here", icon: StartIcon, content: StartPanel };
 const PLUGINS = [START_PLUGIN, HISTORY_PLUGIN, explorerPlugin({ showAttribution: false })];
 

@@ -1,0 +1,111 @@
+"""A running demo and a real browser for the tests of the pages; without Debian's Chromium they are skipped and say so."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+READY_S: Final = 90.0
+BROWSER: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+# A browser without them asks its maker's hosts at every start; as root it cannot build its sandbox.
+FLAGS: Final = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--no-first-run",
+]
+
+
+def start_demo(folder: Path, port: int = 0) -> tuple[subprocess.Popen[str], str]:
+    """A demo over this folder and its URL, once it said that it is ready."""
+    command = [sys.executable, "-m", "fullon_master_api", "demo", "--port", str(port), "--data-dir", str(folder)]
+    log = (folder / "demo.log").open("a", encoding="utf-8")
+    with log:
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    lines: queue.Queue[str] = queue.Queue()
+    output = server.stdout
+    assert output is not None
+
+    def read() -> None:
+        for line in output:
+            lines.put(line)
+        lines.put("")
+        output.close()
+
+    threading.Thread(target=read, daemon=True).start()
+    while line := lines.get(timeout=READY_S):
+        if line.startswith("Ready: "):
+            return server, line.removeprefix("Ready: ").strip()
+    raise RuntimeError(f"the demo ended with {server.wait()}: {(folder / 'demo.log').read_text(encoding='utf-8')[-2000:]}")
+
+
+def stop_demo(server: subprocess.Popen[str]) -> int:
+    """Tell it to end, and its exit code."""
+    server.terminate()
+    return server.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if BROWSER is None:
+        pytest.skip("no Chromium on this machine: install Debian's `chromium` to run the browser tests")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def demo_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a demo that the browser tests of a worker share; each leaves the services as it found them."""
+    server, url = start_demo(tmp_path_factory.mktemp("demo"))
+    yield url
+    assert stop_demo(server) == 0
+
+
+class Watched:
+    """Pages of one visitor, and what must never happen on them: a request to another host, a broken policy, a script error."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.context = context
+        self.url = url
+        self.faults: list[str] = []
+        context.on("request", lambda request: self._check(request.url))
+
+    def _check(self, address: str) -> None:
+        socket = self.url.replace("http", "ws", 1)
+        if not address.startswith((f"{self.url}/", f"{socket}/", f"blob:{self.url}/", "data:")):
+            self.faults.append(f"request to {address}")
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text or "Refused to" in message.text:
+            self.faults.append(message.text)
+
+    def open(self, path: str) -> Page:
+        page = self.context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.goto(self.url + path)
+        return page
+
+
+@pytest.fixture
+def visitor(browser: Browser, demo_url: str) -> Iterator[Watched]:
+    context = browser.new_context(viewport={"width": 1400, "height": 860})
+    watched = Watched(context, demo_url)
+    yield watched
+    context.close()
+    assert watched.faults == []
