@@ -34,6 +34,7 @@ from fullon_master_api.rest.edge import Edge
 from fullon_master_api.rest.faults import install_faults
 from fullon_master_api.rest.health import health_router
 from fullon_master_api.rest.ohlcv import FullonOhlcvGateway
+from fullon_master_api.rest.orm import get_all_routers
 from fullon_master_api.rest.probes import probe_router
 from fullon_master_api.rest.root import root_router
 from fullon_master_api.rest.services import services_router
@@ -117,6 +118,8 @@ class MasterGateway:
         prefix = settings.api_prefix
         app.include_router(auth_router(stores.sessions), prefix=prefix)
         app.include_router(services_router(stores.services), prefix=prefix)
+        for router in get_all_routers():
+            app.include_router(router, prefix=f"{prefix}/orm")
         for router in FullonOhlcvGateway().get_routers():
             app.include_router(router, prefix=f"{prefix}/ohlcv")
         app.mount(f"{prefix}/cache", rest_cache.create_app(self._cache_desk))
@@ -126,6 +129,7 @@ class MasterGateway:
             authenticate=stores.sessions.authenticate,
             api_key_header=settings.api_key_header_name,
             body_bytes_max=settings.body_bytes_max,
+            foreign_path=GRAPHQL_PATH,
         )
         if settings.cors_origins:
             app.add_middleware(

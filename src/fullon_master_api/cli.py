@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -49,7 +50,7 @@ def serve(
             "  export JWT_SECRET_KEY=$(python3 -c 'import secrets; print(secrets.token_urlsafe(48))')"
         )
     start_logs(settings)
-    listener = bind_socket(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     url = f"http://{settings.host}:{listener.getsockname()[1]}"
 
     async def ready(_gateway: MasterGateway) -> None:
@@ -69,7 +70,7 @@ def demo(
     speed: Annotated[float, typer.Option(help="How many times faster than recorded.", min=0.001)] = 1.0,
 ) -> None:
     """Start everything on this machine: a paper exchange, demo users and bots, the gateway and the services."""
-    listener = bind_socket("127.0.0.1", port)
+    listener = listen("127.0.0.1", port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     async def ready(_gateway: MasterGateway) -> None:
@@ -169,6 +170,14 @@ def read_settings() -> Settings:
         return Settings()
     except ValueError as error:
         raise SystemExit(f"the settings are not valid: {error}") from error
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; an address that is taken ends the command with what to do."""
+    try:
+        return bind_socket(host, port)
+    except GatewayError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def start_logs(settings: Settings) -> None:

@@ -21,6 +21,7 @@ from fullon_master_api.settings import Settings
 
 ADMIN_MAIL: Final = "admin@fullon"
 TRADER_MAIL: Final = "trader@fullon"
+HISTORY_HOURS: Final = 6.0
 PASSWORD: Final = "password"  # noqa: S105  printed on the screen of every demo, and good on loopback only
 BALANCES: Final = {"USD": Decimal(100_000), "USDT": Decimal(100_000), "BTC": Decimal(2), "ETH": Decimal(20)}
 
@@ -60,7 +61,7 @@ async def open_demo(
     With `recording` the recorded trades of one symbol are replayed instead of generated ones.
     """
     made = demo_secrets(data_dir)
-    source = RecordedSource(path=recording, symbol=recorded_symbol, speed=speed) if recording else GeneratedSource()
+    source = RecordedSource(path=recording, symbol=recorded_symbol, speed=speed) if recording else GeneratedSource(history_hours=HISTORY_HOURS)
     async with open_paper(PaperOptions(host="127.0.0.1", port=0, source=source)) as paper:
         paper.add_account(made.paper_key, made.paper_secret, BALANCES)
         settings = Settings(

@@ -25,16 +25,20 @@ class Edge:
     """Gives each request `state.request_id`, `state.user` (or None) and `state.refusal` (why a credential was refused).
 
     A refused credential does not end the request here: public routes answer without one, every other raises the refusal.
+    `foreign_path` is not REST's: GraphQL has an edge of its own.
     """
 
-    def __init__(self, app: ASGIApp, *, authenticate: Authenticate, api_key_header: str, body_bytes_max: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, authenticate: Authenticate, api_key_header: str, body_bytes_max: int, foreign_path: str
+    ) -> None:
         self._app = app
+        self._foreign_path = foreign_path
         self._authenticate = authenticate
         self._api_key_header = api_key_header
         self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] == self._foreign_path:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import strawberry
 
 from fullon_master_api.executor.fields import rooted
@@ -21,7 +23,7 @@ from fullon_master_api.schema.trading import Order, Trade
 
 EXCHANGE = "Name of the exchange, as `kraken`."
 SYMBOL = "Unified name, as `BTC/USD`."
-ID = "Its global id, or the number under which REST knows it."
+ID = Annotated[strawberry.ID, strawberry.argument(description="Its global id, or the number under which REST knows it.")]
 
 
 @strawberry.type(description="What can be asked. Everything needs a signed-in caller; a user sees what is theirs, an admin all.")
@@ -30,7 +32,7 @@ class Query:
     node: Node | None = rooted(
         node_answers.node,
         description="Anything by its global id; null where there is no such thing for the caller.",
-        arguments={"id": "Global id."},
+        arguments={"id": ID},
     )
     exchange: Exchange | None = rooted(
         market_answers.exchange, description="An exchange of the catalogue.", arguments={"name": EXCHANGE}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import strawberry
 
 from fullon_master_api.executor.live import live
@@ -80,7 +82,11 @@ class Subscription:
     account: AccountEvent = live(
         streams.account,
         description="Balances and positions of one of the caller's accounts, at each change.",
-        arguments={"exchange_account_id": "Which account.", "after": AFTER, "snapshot": SNAPSHOT},
+        arguments={
+            "exchange_account_id": Annotated[strawberry.ID, strawberry.argument(description="Which account.")],
+            "after": AFTER,
+            "snapshot": SNAPSHOT,
+        },
     )
     services: ServiceEvent = live(
         streams.services,

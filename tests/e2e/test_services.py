@@ -1,0 +1,136 @@
+"""Admins control the services over GraphQL and REST; nobody else does; what is shown is what is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.e2e.running import DemoProcess, ask, codes_of, data_of
+
+CHANGE = "mutation($name: ServiceName!) { %s(input: { name: $name }) { service { name state desired } userErrors { code } } }"
+
+
+def change(client: httpx.Client, mutation: str) -> Any:
+    return data_of(client, CHANGE % mutation, name="TICKER")[mutation]
+
+
+async def open_socket(url: str, token: str) -> ClientConnection:
+    socket = await connect(url.replace("http", "ws", 1) + "/graphql", subprotocols=["graphql-transport-ws"])  # type: ignore[list-item]
+    await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}}))
+    assert json.loads(await socket.recv())["type"] == "connection_ack"
+    return socket
+
+
+async def next_tick(socket: ClientConnection, within_s: float) -> Any:
+    """The next `next` message; TimeoutError where none comes."""
+    async with asyncio.timeout(within_s):
+        while True:
+            message = json.loads(await socket.recv())
+            if message["type"] == "next":
+                return message["payload"]["data"]["ticker"]
+
+
+async def drain(socket: ClientConnection) -> None:
+    """Take what was sent before the service stopped."""
+    for _ in range(1_000):
+        try:
+            await next_tick(socket, 0.5)
+        except TimeoutError:
+            return
+    raise AssertionError("the ticks never stopped")
+
+
+async def test_ticks_stop_and_go_on_with_the_service(demo: DemoProcess, admin: httpx.Client) -> None:
+    socket = await open_socket(demo.url, demo.token("trader@fullon"))
+    query = 'subscription { ticker(exchange: "kraken", symbol: "BTC/USD", snapshot: false) { bid ask last sequence } }'
+    await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": query}}))
+    first = await next_tick(socket, 20)
+
+    stopped = await asyncio.to_thread(change, admin, "stopService")
+    assert stopped == {"service": {"name": "TICKER", "state": "STOPPED", "desired": "STOPPED"}, "userErrors": []}
+    await drain(socket)
+    with pytest.raises(TimeoutError):
+        await next_tick(socket, 2)
+
+    started = await asyncio.to_thread(change, admin, "startService")
+    assert started["service"]["state"] == "RUNNING"
+    again = await next_tick(socket, 20)
+    assert int(again["sequence"]) > int(first["sequence"])
+    await socket.close()
+
+
+def test_repeating_a_wish_changes_nothing(admin: httpx.Client) -> None:
+    first = change(admin, "startService")
+    second = change(admin, "startService")
+
+    assert first == second == {"service": {"name": "TICKER", "state": "RUNNING", "desired": "RUNNING"}, "userErrors": []}
+
+
+def test_over_rest_a_repeated_wish_is_400_as_it_was(admin: httpx.Client) -> None:
+    change(admin, "startService")
+
+    again = admin.post("/api/v1/services/ticker/start")
+    assert (again.status_code, again.json()["detail"]) == (400, "ServiceName.TICKER is already running")
+
+    stopped = admin.post("/api/v1/services/ticker/stop")
+    assert (stopped.status_code, stopped.json()) == (200, {"service": "ticker", "status": "stopped", "state": "STOPPED"})
+    status = admin.get("/api/v1/services/ticker/status").json()
+    assert (status["status"], status["is_running"]) == ("stopped", False)
+
+    twice = admin.post("/api/v1/services/ticker/stop")
+    assert (twice.status_code, twice.json()["detail"]) == (400, "ServiceName.TICKER is not running")
+
+    started = admin.post("/api/v1/services/ticker/start")
+    assert (started.status_code, started.json()) == (200, {"service": "ticker", "status": "started", "state": "RUNNING"})
+    restarted = admin.post("/api/v1/services/ticker/restart")
+    assert (restarted.status_code, restarted.json()["status"]) == (200, "restarted")
+    assert set(admin.get("/api/v1/services").json()["services"]) == {"ticker", "ohlcv", "account", "health_monitor"}
+
+
+def test_an_unknown_service_is_422(admin: httpx.Client) -> None:
+    assert admin.post("/api/v1/services/nothing/start").status_code == 422
+
+
+@pytest.mark.parametrize("mutation", ["startService", "stopService", "restartService"])
+def test_a_trader_may_not_change_a_service(trader: httpx.Client, admin: httpx.Client, mutation: str) -> None:
+    before = data_of(admin, "{ service(name: TICKER) { state generation } }")
+
+    answer = ask(trader, CHANGE % mutation, name="TICKER")
+
+    assert codes_of(answer) == ["FORBIDDEN"]
+    assert answer["data"] is None
+    assert data_of(admin, "{ service(name: TICKER) { state generation } }") == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/services"),
+        ("GET", "/api/v1/services/ticker/status"),
+        ("POST", "/api/v1/services/ticker/start"),
+        ("POST", "/api/v1/services/ticker/stop"),
+        ("POST", "/api/v1/services/ticker/restart"),
+    ],
+)
+def test_the_rest_routes_are_for_admins(trader: httpx.Client, stranger: httpx.Client, method: str, path: str) -> None:
+    refused = trader.request(method, path)
+    assert (refused.status_code, refused.json()["detail"]) == (403, "Admin access required")
+    assert stranger.request(method, path).status_code == 401
+
+
+def test_health_tells_the_truth_without_a_token(stranger: httpx.Client, admin: httpx.Client) -> None:
+    body = stranger.get("/health").json()
+
+    assert body["service"] == "fullon_master_api"
+    assert set(body["services"]) == {"ticker", "ohlcv", "account", "health_monitor"}
+    assert {"monitoring", "auto_restart", "metrics", "issues", "recovery_actions", "recent_actions"} <= set(body)
+    assert set(stranger.get("/health/services").json()["services"]) == set(body["services"])
+    assert "version" not in stranger.get("/health/monitor").json()
+    checked = admin.post("/health/check").json()
+    assert checked["status"] == "completed"
+    assert {"service_health", "process_cache", "database"} <= set(checked["result"]["checks_performed"])
