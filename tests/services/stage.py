@@ -45,7 +45,7 @@ async def open_platform(folder: Path, **values: object) -> AsyncGenerator[Resour
 @asynccontextmanager
 async def _stores(settings: Settings, bus: Bus, hint: Hint) -> AsyncGenerator[Resources, None]:
     async with (
-        open_orm(settings.orm_url, hint=hint) as orm,
+        open_orm(settings.orm_url, hint=hint, credentials_key=_key_of(settings)) as orm,
         open_ohlcv(settings.ohlcv_url) as ohlcv,
         open_cache(bus, "memory://") as cache,
     ):
@@ -82,3 +82,7 @@ async def running(resources: Resources, name: ServiceName, factory: ServiceFacto
         yield board
         task.cancel()
     await resources.orm.services.release("test", epochs)
+
+
+def _key_of(settings: Settings) -> str | None:
+    return settings.credentials_key.get_secret_value() if settings.credentials_key is not None else None

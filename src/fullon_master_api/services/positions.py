@@ -1,4 +1,4 @@
-"""What an account holds of a symbol, from its fills: average entry, realised profit."""
+"""What an account holds of each symbol, told by its stored fills."""
 
 from __future__ import annotations
 
@@ -8,46 +8,42 @@ from typing import Final
 
 import msgspec
 
-from fullon_master_api.model import Position, Side
+from fullon_master_api.model import Position, Trade
 
 ZERO: Final = Decimal(0)
 
 
-def apply_fill(position: Position, *, side: Side, quantity: Decimal, price: Decimal, fee: Decimal, event_ns: int) -> Position:
-    """The position after one more fill; `quantity` above zero, `fee` in quote currency.
+class PositionBook:
+    """Positions of one account, by symbol; fills come in the order in which they were stored."""
 
-    What adds to the position moves the average entry. What reduces it realises (exit - entry) × quantity and leaves the
-    entry alone; what crosses zero realises all of the old side and enters the rest at the fill's price.
-    """
-    signed = quantity if side is Side.BUY else -quantity
-    held, realized, entry = position.quantity, position.realized_pnl, position.price
-    after = held + signed
-    if held * signed >= 0:
-        entry = (abs(held) * entry + quantity * price) / abs(after)
-    else:
-        closed = min(abs(held), quantity)
-        realized += (price - entry) * closed * (1 if held > 0 else -1)
-        if after == 0:
-            entry = ZERO
-        elif after * held < 0:
-            entry = price
-    return msgspec.structs.replace(
-        position,
-        quantity=after,
-        price=entry,
-        cost=abs(after) * entry,
-        fee=position.fee + fee,
-        count=position.count + 1,
-        realized_pnl=realized,
-        updated_ns=max(position.updated_ns, event_ns),
-    )
+    def __init__(self, ex_id: int) -> None:
+        self._ex_id = ex_id
+        self._positions: dict[str, Position] = {}
 
+    def add(self, trades: Iterable[Trade]) -> None:
+        for trade in trades:
+            before = self._positions.get(trade.symbol) or Position(
+                ex_id=self._ex_id,
+                symbol=trade.symbol,
+                quantity=ZERO,
+                price=ZERO,
+                cost=ZERO,
+                fee=ZERO,
+                count=0,
+                updated_ns=0,
+            )
+            self._positions[trade.symbol] = msgspec.structs.replace(
+                before,
+                quantity=trade.cur_volume or ZERO,
+                price=trade.cur_avg_price or ZERO,
+                cost=trade.cur_avg_cost or ZERO,
+                fee=trade.cur_fee or ZERO,
+                count=before.count + 1,
+                realized_pnl=before.realized_pnl + (trade.roi or ZERO),
+                updated_ns=max(before.updated_ns, int(trade.time.timestamp() * 1_000_000) * 1_000),
+            )
 
-def flat(ex_id: int, symbol: str) -> Position:
-    """No position."""
-    return Position(ex_id=ex_id, symbol=symbol, quantity=ZERO, price=ZERO, cost=ZERO, fee=ZERO, count=0, updated_ns=0)
-
-
-def open_positions(positions: Iterable[Position]) -> list[Position]:
-    """Those that hold something, by symbol."""
-    return sorted((position for position in positions if position.quantity), key=lambda position: position.symbol)
+    def open(self) -> list[Position]:
+        """Those that hold something, by symbol."""
+        held = (position for position in self._positions.values() if position.quantity)
+        return sorted(held, key=lambda position: position.symbol)

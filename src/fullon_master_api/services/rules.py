@@ -27,7 +27,7 @@ def request_of(order: Order, market: Market) -> OrderRequest:
     if quantity <= 0 or quantity < market.quantity_min:
         smallest = max(market.quantity_min, market.quantity_step)
         raise BadUserInput(
-            f"quantity was {order.volume:f}, must be at least {smallest:f} {market.base}", path=("input", "quantity")
+            f"quantity was {plain(order.volume)}, must be at least {plain(smallest)} {market.base}", path=("input", "quantity")
         )
     price = None
     if order.order_type is not OrderType.MARKET:
@@ -35,11 +35,13 @@ def request_of(order: Order, market: Market) -> OrderRequest:
             raise BadUserInput(f"a {order.order_type.value} order needs a price above zero", path=("input", "price"))
         price = to_step(order.price, market.price_step, ROUND_FLOOR if order.side is Side.BUY else ROUND_CEILING)
         if price <= 0:
-            raise BadUserInput(f"price was {order.price:f}, must be at least {market.price_step:f}", path=("input", "price"))
+            raise BadUserInput(
+                f"price was {plain(order.price)}, must be at least {plain(market.price_step)}", path=("input", "price")
+            )
         if quantity * price < market.cost_min:
             cost = quantity * price
             raise BadUserInput(
-                f"cost was {cost:f}, must be at least {market.cost_min:f} {market.quote}", path=("input", "quantity")
+                f"cost was {plain(cost)}, must be at least {plain(market.cost_min)} {market.quote}", path=("input", "quantity")
             )
     return OrderRequest(
         symbol=order.symbol,
@@ -66,7 +68,7 @@ def check_balance(request: OrderRequest, market: Market, balances: Mapping[str, 
     held = balances.get(currency)
     free = held.free if held is not None else Decimal(0)
     if needed > free:
-        raise BadUserInput(f"{needed:f} {currency} are needed, {free:f} are free", path=("input", "quantity"))
+        raise BadUserInput(f"{plain(needed)} {currency} are needed, {plain(free)} are free", path=("input", "quantity"))
 
 
 def market_cost_is_enough(request: OrderRequest, market: Market, touch: Decimal | None) -> None:
@@ -76,7 +78,7 @@ def market_cost_is_enough(request: OrderRequest, market: Market, touch: Decimal 
     """
     if request.price is None and touch is not None and request.quantity * touch < market.cost_min:
         raise BadUserInput(
-            f"cost was about {request.quantity * touch:f}, must be at least {market.cost_min:f} {market.quote}",
+            f"cost was about {plain(request.quantity * touch)}, must be at least {plain(market.cost_min)} {market.quote}",
             path=("input", "quantity"),
         )
 
@@ -84,3 +86,8 @@ def market_cost_is_enough(request: OrderRequest, market: Market, touch: Decimal 
 def fee_of(cost: Decimal, market: Market, *, maker: bool) -> Decimal:
     """The fee in quote currency."""
     return cost * (market.maker_fee if maker else market.taker_fee)
+
+
+def plain(value: Decimal) -> str:
+    """The number without an exponent and without zeros at its end."""
+    return format(value.normalize(), "f")

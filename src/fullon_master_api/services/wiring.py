@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from fullon_master_api.model import ServiceName
+from fullon_master_api.services.account import AccountService
 from fullon_master_api.services.health import HealthMonitor
 from fullon_master_api.services.manager import ServiceManager
 from fullon_master_api.services.ohlcv import OhlcvService
@@ -20,6 +21,7 @@ def service_factories(resources: Resources) -> Mapping[ServiceName, ServiceFacto
     return {
         ServiceName.TICKER: partial(TickerService, resources),
         ServiceName.OHLCV: partial(OhlcvService, resources),
+        ServiceName.ACCOUNT: partial(AccountService, resources),
         ServiceName.HEALTH_MONITOR: partial(HealthMonitor, resources, build_manager(resources)),
     }
 

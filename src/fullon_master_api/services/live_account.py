@@ -1,0 +1,292 @@
+"""One exchange account: its balances, orders, fills and positions, by stream where there is one and by REST in any case."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+from fullon_master_api.apis.orm.orders import OrderChange
+from fullon_master_api.bus import account_topic
+from fullon_master_api.errors import BadUserInput, ExchangeDenied, ExchangeRefused, ExchangeUnavailable, Unavailable
+from fullon_master_api.exchanges.adapter import ExchangeAdapter, Fill, OrderState
+from fullon_master_api.logs import get_logger
+from fullon_master_api.model import OPEN_STATUSES, Balance, Balances, ExchangeAccount, Order, OrderStatus, Positions
+from fullon_master_api.services.backoff import Backoff
+from fullon_master_api.services.board import FeedBoard
+from fullon_master_api.services.fill_keeper import FillKeeper
+from fullon_master_api.services.order_keeper import OrderKeeper
+from fullon_master_api.services.resources import Resources
+from fullon_master_api.services.streaming import StreamPolicy, keep_streaming, pause
+
+log = get_logger(__name__)
+
+FOREIGN: Final = "placed outside this platform"
+ZERO: Final = Decimal(0)
+RECHECK_S: Final = 2.0
+DOUBTS_MAX: Final = 5
+"""An order said to be filled beyond its listed fills is read again after `RECHECK_S`, and believed at the fifth time."""
+ADOPT_NS: Final = 86_400 * 1_000_000_000
+"""The order of a fill that we do not know is asked for if the fill is no older; older ones stay fills without an order."""
+
+
+class LiveAccount:
+    """Keeps the stores equal to what the exchange says of one account.
+
+    Streams are quick and forgetful, REST is slow and complete: after every (re)connect and every `poll_s` fills, open orders
+    and balances are read over REST. Fills are the truth: an order's filled quantity is the sum of its stored fills, whatever a
+    stream says of the order. One lock serialises what is learned and what is sent, so a fill never overtakes its order's id.
+    """
+
+    def __init__(
+        self,
+        resources: Resources,
+        keeper: OrderKeeper,
+        account: ExchangeAccount,
+        adapter: ExchangeAdapter,
+        board: FeedBoard,
+        *,
+        policy: StreamPolicy,
+        poll_s: float,
+    ) -> None:
+        self.account, self.adapter, self.lock = account, adapter, asyncio.Lock()
+        self._with, self._keeper, self._board, self._policy, self._poll_s = resources, keeper, board, policy, poll_s
+        self._fills = FillKeeper(resources, keeper, account)
+        self._gauge = board.feed(feed_name(account, "account"))
+        self._due = asyncio.Event()
+        self._told: dict[str, tuple[Decimal, Decimal, Decimal]] | None = None
+        self.balances: dict[str, Balance] = {}
+        self.synced = asyncio.Event()
+        self._doubts: dict[int, int] = {}
+
+    async def run(self) -> None:
+        """Raises: ExchangeDenied when the credentials are not accepted; StaleEpoch."""
+        await self._fills.load()
+        can, ex_id = self.adapter.capabilities, self.account.ex_id
+        denied: list[str] = []
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._reconcile(), name=f"reconcile:{ex_id}")
+                if can.stream_orders:
+                    tasks.create_task(self._stream_orders(), name=f"orders:{ex_id}")
+                if can.stream_my_trades:
+                    tasks.create_task(self._stream_fills(), name=f"fills:{ex_id}")
+                if can.stream_balances:
+                    tasks.create_task(self._stream_balances(), name=f"balances:{ex_id}")
+        except* ExchangeDenied as group:
+            denied += [str(error) for error in group.exceptions]
+        if denied:
+            raise ExchangeDenied(denied[0])
+
+    # ---- streams -------------------------------------------------------------------------------------------------------
+
+    async def _stream_orders(self) -> None:
+        async def take(states: list[OrderState]) -> None:
+            async with self.lock:
+                await self.learn(states)
+
+        gauge = self._board.feed(feed_name(self.account, "orders"))
+        await keep_streaming(self.adapter.stream_orders, take, gauge=gauge, policy=self._policy, on_open=self._due.set)
+
+    async def _stream_fills(self) -> None:
+        async def take(fills: list[Fill]) -> None:
+            async with self.lock:
+                await self._keep(fills)
+
+        gauge = self._board.feed(feed_name(self.account, "fills"))
+        await keep_streaming(self.adapter.stream_fills, take, gauge=gauge, policy=self._policy, on_open=self._due.set)
+
+    async def _stream_balances(self) -> None:
+        gauge = self._board.feed(feed_name(self.account, "balances"))
+        await keep_streaming(
+            lambda: self.adapter.stream_balances(self.account.ex_id),
+            self._tell_balances,
+            gauge=gauge,
+            policy=self._policy,
+            on_open=self._due.set,
+        )
+
+    # ---- REST ----------------------------------------------------------------------------------------------------------
+
+    async def _reconcile(self) -> None:
+        """Read everything anew when it is due; an exchange that is away is asked again, later and later."""
+        retry = Backoff(first_s=0.5, max_s=self._poll_s)
+        while True:
+            self._due.clear()
+            try:
+                await self.read_all()
+                self._gauge.received(time.time_ns())
+                self._gauge.works()
+                retry.reset()
+                wait_s = RECHECK_S if self._doubts else self._poll_s
+            except (ExchangeUnavailable, ExchangeRefused) as error:
+                self._gauge.failed(error.message)
+                log.warning("account.unread", ex_id=self.account.ex_id, error=error.message)
+                wait_s = retry.next_s()
+                await asyncio.sleep(wait_s)
+                continue
+            await pause(self._due, wait_s)
+
+    async def read_all(self) -> None:
+        """Fills first, because they are the truth of the orders that follow. Raises: ExchangeUnavailable, ExchangeRefused."""
+        async with self.lock:
+            await self._read_fills()
+            open_states = await self.adapter.fetch_open_orders()
+            await self.learn(open_states)
+            seen = {state.ex_order_id for state in open_states}
+            ours = await self._with.orm.orders.open_of(self.account.ex_id, dry_run=False)
+            gone = [order for order in ours if order.ex_order_id is not None and order.ex_order_id not in seen]
+            await self._learn_ended(gone)
+            await self._tell_balances(await self.adapter.fetch_balances(self.account.ex_id))
+        self.synced.set()
+
+    async def _read_fills(self) -> None:
+        fills = await self.adapter.fetch_fills(since_ns=self._fills.since_ns)
+        await self._keep(fills)
+
+    async def _learn_ended(self, orders: Sequence[Order]) -> None:
+        """Orders that we thought open and the exchange does not list as open."""
+        if not orders:
+            return
+        states = await self.adapter.fetch_orders([order.ex_order_id or "" for order in orders])
+        await self.learn([state for state in states if state is not None])
+        for order, state in zip(orders, states, strict=True):
+            if state is None:
+                change = OrderChange(status=OrderStatus.ERROR, reason="the exchange does not know this order")
+                await self._keeper.change(order, change)
+
+    # ---- what is learned -----------------------------------------------------------------------------------------------
+
+    async def learn(self, states: Sequence[OrderState]) -> None:
+        """Keep what the exchange says of orders; called with the lock held."""
+        for state in states:
+            order = await self.order_of(state)
+            if order is not None:
+                await self._learn_one(order, state)
+
+    async def order_of(self, state: OrderState) -> Order | None:
+        """Our row of the order; one made for an order that was placed elsewhere. None where too little is known of it."""
+        orm = self._with.orm
+        found = (await orm.orders.by_exchange_ids(self.account.ex_id, [state.ex_order_id], None))[0]
+        if found is None and state.client_order_id:
+            waiting = await orm.orders.open_of(self.account.ex_id, dry_run=False)
+            found = next((order for order in waiting if sent_id(order) == state.client_order_id), None)
+        return found if found is not None else await self._adopt(state)
+
+    async def _adopt(self, state: OrderState) -> Order | None:
+        if not (state.symbol and state.side and state.order_type and state.quantity):
+            return None
+        values = {
+            "uid": self.account.uid,
+            "ex_id": self.account.ex_id,
+            "symbol": state.symbol,
+            "order_type": state.order_type,
+            "side": state.side,
+            "volume": state.quantity,
+            "price": state.price or None,
+            "dry_run": False,
+            "status": state.status if state.status in OPEN_STATUSES else OrderStatus.OPEN,
+            "ex_order_id": state.ex_order_id,
+            "client_order_id": f"{self.account.exchange}:{self.account.ex_id}:{state.ex_order_id}",
+            "reason": FOREIGN,
+        }
+        try:
+            return await self._with.orm.orders.place(None, values, send=False)
+        except BadUserInput as bad:
+            log.info("order.not_adopted", ex_id=self.account.ex_id, ex_order_id=state.ex_order_id, reason=bad.message)
+            return None
+
+    async def _learn_one(self, order: Order, state: OrderState) -> None:
+        """A state that says more was filled than the stored fills do is not believed before the fills are read."""
+        stored = await self._fills.filled(order)
+        claimed = state.filled if state.filled is not None else (order.volume if state.status is OrderStatus.FILLED else ZERO)
+        if claimed > stored.volume:
+            if order.ex_order_id is None:
+                order = await self._keeper.change(order, OrderChange(ex_order_id=state.ex_order_id))
+            await self._read_fills()
+            stored = await self._fills.filled(order)
+        status = state.status
+        volume = stored.volume
+        if volume < claimed:
+            self._doubts[order.order_id] = self._doubts.get(order.order_id, 0) + 1
+            if self._doubts[order.order_id] >= DOUBTS_MAX:
+                volume = claimed  # Its fills are from before we knew the order, or the exchange will never list them.
+            elif status is OrderStatus.FILLED:
+                status = OrderStatus.PARTIALLY_FILLED if volume else OrderStatus.OPEN
+        else:
+            self._doubts.pop(order.order_id, None)
+        change = OrderChange(
+            status=status,
+            final_volume=volume or None,
+            average_price=stored.average_price,
+            ex_order_id=state.ex_order_id,
+            reason=state.reason or None,
+        )
+        await self._keeper.change(order, change)
+
+    async def _know_orders(self, ex_order_ids: set[str]) -> None:
+        """Have a row for the order of each fill, so that the fill finds its order when it is stored."""
+        ids = sorted(ex_order_ids)
+        known = await self._with.orm.orders.by_exchange_ids(self.account.ex_id, ids, None)
+        missing = [ex_order_id for ex_order_id, order in zip(ids, known, strict=True) if order is None]
+        if not missing:
+            return
+        for state in await self.adapter.fetch_orders(missing):
+            order = await self.order_of(state) if state is not None else None
+            if order is not None and order.ex_order_id is None and state is not None:
+                await self._keeper.change(order, OrderChange(ex_order_id=state.ex_order_id))
+
+    async def _keep(self, fills: Sequence[Fill]) -> None:
+        """Store fills, and what follows from the new ones; called with the lock held."""
+        await self._know_orders({fill.ex_order_id for fill in fills if fill.event_ns > time.time_ns() - ADOPT_NS})
+        if await self._fills.keep(fills):
+            await self._tell_positions()
+
+    # ---- what is told --------------------------------------------------------------------------------------------------
+
+    async def _tell_balances(self, balances: list[Balance]) -> None:
+        """Keep and tell balances that are news."""
+        self.balances = {balance.currency: balance for balance in balances}
+        amounts = {balance.currency: (balance.total, balance.free, balance.used) for balance in balances}
+        if amounts == self._told:
+            return
+        self._told = amounts  # Before the write: stream and REST may bring the same news at once.
+        now_ns, ex_id, fence = time.time_ns(), self.account.ex_id, self._keeper.fence
+        record = Balances(ex_id=ex_id, balances=balances, updated_ns=now_ns)
+        try:
+            await self._with.orm.events.append(account_topic(ex_id), "balances", record, fence=fence)
+            await self._with.cache.accounts.set_balances(ex_id, balances, updated_ns=now_ns, fence=fence)
+        except Unavailable as away:
+            self._told = None
+            self._gauge.failed(away.message)
+
+    async def _tell_positions(self) -> None:
+        now_ns, ex_id, fence = time.time_ns(), self.account.ex_id, self._keeper.fence
+        positions = self._fills.positions.open()
+        record = Positions(ex_id=ex_id, positions=positions, updated_ns=now_ns)
+        try:
+            await self._with.orm.events.append(account_topic(ex_id), "positions", record, fence=fence)
+            await self._with.cache.accounts.set_positions(ex_id, positions, updated_ns=now_ns, fence=fence)
+        except Unavailable as away:
+            self._gauge.failed(away.message)
+
+
+def feed_name(account: ExchangeAccount, kind: str) -> str:
+    return f"{account.exchange}:{account.ex_id}:{kind}"
+
+
+def sent_id(order: Order) -> str:
+    """The id under which we send an order: the same at each try, another for each order, within Kraken's 18 characters."""
+    made_ms = int(order.created_at.timestamp() * 1000)
+    return f"f{_base36(order.order_id)}-{_base36(made_ms)}"
+
+
+def _base36(number: int) -> str:
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+    text = ""
+    while number:
+        number, digit = divmod(number, 36)
+        text = digits[digit] + text
+    return text or "0"
