@@ -50,7 +50,7 @@ VAGUE_ALLOWED: Final = {PACKAGE / "services" / "manager.py", PACKAGE / "executor
 # What a refusal must hold at least one of: what is allowed, what to do now, or which fact stands against it.
 ALLOWED: Final = (
     r"must|may|can|cannot|allowed|allows|only|known|needs?|needed|required|takes?|"
-    r"at (least|most)|more than|between|expected|it has"
+    r"at (least|most)|(more|longer|larger) than|between|expected|it has"
 )
 TO_DO: Final = (
     "use|give|ask|try|wait|sign in|log in|set|run|read|resume|connect|name|choose|send|make|start|stop|refresh|sort|store|remove|"
