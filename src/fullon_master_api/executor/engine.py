@@ -17,14 +17,16 @@ from strawberry.types.field import StrawberryField
 
 from fullon_master_api.executor.answers import Answer, DocumentError, answer_executed, answer_refused, coded, refusal
 from fullon_master_api.executor.core import run_core
-from fullon_master_api.executor.documents import Documents, Prepared
+from fullon_master_api.executor.documents import Documents, Prepared, Recent
 from fullon_master_api.executor.emission import Objects
+from fullon_master_api.executor.explain import explain
 from fullon_master_api.executor.limits import STRAWBERRY, Limits
 from fullon_master_api.executor.plan import Planner, Plans
 from fullon_master_api.executor.run import Frame
 
 NO_VARIABLES: Final = VariableValues({}, {})
 VARIABLE_ERRORS_MAX: Final = 20
+INTROSPECTIONS_MAX: Final = 8
 
 __all__ = ["Answer", "DocumentError", "Engine", "Limits", "Prepared", "RootCall"]
 
@@ -47,6 +49,7 @@ class Engine:
         self._documents = Documents(schema._schema, self.limits)
         self._planner = Planner(schema)
         self._objects = Objects()
+        self._introspections: Recent[Answer] = Recent(INTROSPECTIONS_MAX, self.limits.documents_bytes_max)
 
     def prepare(self, query: str, operation_name: str | None = None) -> Prepared:
         """Parse, measure and validate once; later calls with the same text find it. DocumentError says why it cannot be run."""
@@ -63,6 +66,13 @@ class Engine:
     async def execute_event(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, event: Any) -> bytes:
         """The answer of a subscription to one event: the value of its root field."""
         return (await self._run(prepared, variables, context, event)).body
+
+    def explain(self, prepared: Prepared, variables: Mapping[str, Any] | None = None) -> str:
+        """How the operation would be run with these variables, as text; DocumentError when they do not fit."""
+        values = self._values(prepared, dict(variables or {}))
+        cost = prepared.cost.check(variables)
+        plans = Plans(self._planner, prepared.document, prepared.operation)
+        return explain(prepared, plans.get(values), plans.unsupported, cost)
 
     def root_call(self, prepared: Prepared, variables: Mapping[str, Any] | None) -> RootCall:
         """The field that a subscription subscribes to, with coerced arguments; DocumentError when they do not fit."""
@@ -126,7 +136,26 @@ class Engine:
             prepared.plans = Plans(self._planner, prepared.document, prepared.operation)
         plan = prepared.plans.get(values)
         if plan is None:
-            data, errors = await run_core(self.schema, prepared, given, context, root)
-            return answer_executed(data, errors, context.request_id)
+            return await self._answer_by_core(prepared, given, context, root)
         frame = Frame(self.schema, self._planner, self._objects, plan, values, context, root)
         return answer_executed(await frame.run(), frame.errors, context.request_id)
+
+    async def _answer_by_core(self, prepared: Prepared, variables: dict[str, Any], context: Any, root: Any) -> Answer:
+        """What only graphql-core knows. The answer to pure introspection never changes, so it is kept."""
+        key = (prepared.text, prepared.name)
+        fixed = self._introspections.get(key)
+        if fixed is not None:
+            return fixed
+        data, errors = await run_core(self.schema, prepared, variables, context, root)
+        answer = answer_executed(data, errors, context.request_id)
+        if not errors and _is_introspection(prepared) and not self.schema.get_extensions():
+            self._introspections.put(key, answer)
+        return answer
+
+
+def _is_introspection(prepared: Prepared) -> bool:
+    """Whether an operation asks about the schema alone, the same thing each time."""
+    operation = prepared.operation
+    return not operation.variable_definitions and all(
+        isinstance(node, FieldNode) and node.name.value.startswith("__") for node in operation.selection_set.selections
+    )

@@ -87,7 +87,7 @@ def rooted(
 def argument_parameters(resolver: Callable[..., Any], arguments: Mapping[str, Any]) -> list[inspect.Parameter]:
     """The keyword-only parameters of a resolver as GraphQL arguments, described or replaced as `arguments` says."""
     # In a class body a field declared above hides a function of the same name: it is then a field that arrives here.
-    assert not isinstance(resolver, StrawberryField), f"the field {resolver.name!r} hides the function of that name"
+    assert not isinstance(resolver, StrawberryField), "a field hides the function of its name: rename the function"
     parameters = [p for p in inspect.signature(resolver).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
     unknown = set(arguments) - {parameter.name for parameter in parameters}
     assert not unknown, f"{resolver.__qualname__} has no keyword-only parameter named {sorted(unknown)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from math import isfinite
 from types import GeneratorType
@@ -22,7 +23,7 @@ from graphql import (
 from graphql.pyutils import UndefinedType
 from strawberry.schema.schema_converter import CustomGraphQLEnumType
 
-from fullon_master_api.executor.scalars import decimal_text, nanosecond_text, serialize_decimal, serialize_instant
+from fullon_master_api.executor.scalars import datetime_text, decimal_text, nanosecond_text, serialize_decimal, serialize_instant
 
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 
@@ -92,15 +93,22 @@ def leaf_of(type_: GraphQLLeafType) -> Leaf:
         return Leaf(coerce, ("if type({v}) is not float or {v} - {v} != 0.0: {v} = {c}({v})",), _float_column)
     serialize = getattr(type_, "serialize", None)
     if serialize is serialize_decimal:
-        lines = ("if type({v}) is Decimal: {v} = decimal_text({v})", "elif type({v}) is not str: {v} = {c}({v})")
-        return Leaf(coerce, lines, _column_of(str), {"decimal_text": decimal_text})
+        return Leaf(coerce, DECIMAL_LINES, _column_of(str), {"decimal_text": decimal_text})
     if serialize is serialize_instant:
-        lines = ("{v} = nanosecond_text({v}) if type({v}) is int else {c}({v})",)
-        return Leaf(coerce, lines, _instant_column, {"nanosecond_text": nanosecond_text})
+        return _instant_leaf(coerce)
     return Leaf(coerce, ("{v} = {c}({v})",), lambda _values: None)
 
 
 TEXT_LINES: Final = ("if type({v}) is not str: {v} = {c}({v})",)
+
+
+# decimal_text() without the call: text with one of these letters is not plain yet.
+DECIMAL_LINES: Final = (
+    "if type({v}) is Decimal:",
+    "    text = str({v})",
+    "    {v} = decimal_text({v}) if 'E' in text or 'N' in text or 'y' in text else text",
+    "elif type({v}) is not str: {v} = {c}({v})",
+)
 
 
 def _enum_leaf(type_: GraphQLEnumType) -> Leaf:
@@ -117,6 +125,33 @@ def _enum_leaf(type_: GraphQLEnumType) -> Leaf:
 
     coerce = type_.coerce_output_value
     return Leaf(coerce, ("{v} = {e}(id({v})) or {c}({v})",), column, {"{e}": found, "{e}_members": members})
+
+
+INSTANTS_MAX: Final = 32_768
+"""Instants whose text is remembered. Candles of all symbols open at the same ones."""
+
+
+def _instant_leaf(coerce: Callable[[Any], Any]) -> Leaf:
+    known: dict[int, str] = {}
+
+    def text(value: int) -> str:
+        if len(known) >= INSTANTS_MAX:
+            known.clear()
+        done = known[value] = nanosecond_text(value)
+        return done
+
+    def column(values: list[Any]) -> list[Any] | None:
+        if set(map(type, values)) <= {int}:
+            return [known.get(value) or text(value) for value in values]
+        return None
+
+    lines = (
+        "if type({v}) is int: {v} = {e}_known({v}) or {e}_text({v})",
+        "elif type({v}) is datetime: {v} = datetime_text({v})",
+        "else: {v} = {c}({v})",
+    )
+    names = {"{e}_known": known.get, "{e}_text": text, "datetime": datetime, "datetime_text": datetime_text}
+    return Leaf(coerce, lines, column, names)
 
 
 def _column_of(kind: type) -> Column:
@@ -137,7 +172,3 @@ def _int_column(values: list[Any]) -> list[Any] | None:
 def _float_column(values: list[Any]) -> list[Any] | None:
     # A sum is finite only if every value is; one that overflows is looked at value by value.
     return values if set(map(type, values)) <= {float} and isfinite(sum(values)) else None
-
-
-def _instant_column(values: list[Any]) -> list[Any] | None:
-    return list(map(nanosecond_text, values)) if set(map(type, values)) <= {int} else None

@@ -26,6 +26,7 @@ from graphql import (
     VariableNode,
     get_argument_values,
     get_named_type,
+    is_abstract_type,
     is_leaf_type,
     is_non_null_type,
 )
@@ -132,6 +133,12 @@ class Plan:
             level = item.levels[concrete.name] = self.making.sublevel(concrete, item.details)
         return level
 
+    def levels(self, item: Field) -> list[Level]:
+        """What the field selects on each type that its values may have."""
+        if item.leaf is not None:
+            return []
+        return [self.level(item, concrete) for concrete in self.making.planner.possible(item.named)]
+
 
 class Planner:
     """Makes plans for one schema, and remembers how its fields are answered."""
@@ -188,6 +195,13 @@ class Planner:
         if leaf is None:
             leaf = self._leaves[named.name] = leaf_of(named)
         return leaf
+
+    def possible(self, named: GraphQLNamedType) -> list[GraphQLObjectType]:
+        """The object types that values of a type with fields may have."""
+        if is_abstract_type(named):
+            return list(self._core.get_possible_types(named))
+        assert isinstance(named, GraphQLObjectType)
+        return [named]
 
     def convert(self, definition: GraphQLField, given: dict[str, Any]) -> dict[str, Any]:
         """Coerced GraphQL arguments as the resolver's keyword arguments, as Strawberry converts them."""

@@ -210,13 +210,15 @@ class Frame:
 
     async def _complete(self, item: Field, type_: Any, values: list[Any], place: Place) -> list[Any]:
         """Complete values of a type (GraphQL spec 6.4.3); errors are Failed, null where null may not be too."""
-        if is_non_null_type(type_):
-            completed = await self._complete(item, type_.of_type, values, place)
-            return self._refuse_null(item, completed, place)
         kinds = set(map(type, values))
         if not all(map(is_plain, kinds)):
             values = await self._await_values(item, values, place)
             kinds = set(map(type, values))
+        if is_non_null_type(type_):
+            type_ = type_.of_type
+            if NONE in kinds:
+                values = self._refuse_null(item, values, place)
+                kinds = set(map(type, values))
         if item.leaf is not None and not is_list_type(type_):
             return self._leaf_values(item, values, kinds, place)
         if NONE in kinds or Failed in kinds:
@@ -240,8 +242,6 @@ class Frame:
         return whole
 
     def _refuse_null(self, item: Field, values: list[Any], place: Place) -> list[Any]:
-        if None not in values:
-            return values
         told = f"Cannot return null for non-nullable field {item.parent}.{item.details[0].node.name.value}."
         return [self._fail(TypeError(told), item, place, n) if value is None else value for n, value in enumerate(values)]
 

@@ -31,9 +31,13 @@ SHOWN_MAX: Final = 60
 
 def decimal_text(value: Decimal) -> str:
     """A decimal in plain notation: `1E-7` becomes `0.0000001`. NaN and Infinity raise ValueError."""
-    if not value.is_finite():
-        raise ValueError(f"{value} is not a number that can be shown")
-    return format(value, "f")
+    text = str(value)
+    # str() is ten times as fast as format(value, "f"), and differs from it only by these letters.
+    if "E" in text or "N" in text or "y" in text:
+        if not value.is_finite():
+            raise ValueError(f"{value} is not a number that can be shown")
+        return format(value, "f")
+    return text
 
 
 def serialize_decimal(value: Any) -> str:
@@ -69,7 +73,7 @@ def parse_decimal(value: Any) -> Decimal:
 
 @lru_cache(maxsize=4096)
 def _second_text(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S").zfill(19)
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def nanosecond_text(value: int) -> str:
@@ -83,16 +87,22 @@ def nanosecond_text(value: int) -> str:
     return f"{_second_text(seconds)}.{fraction}Z"
 
 
+def datetime_text(value: datetime) -> str:
+    """An aware datetime as RFC 3339 in UTC. Without a zone it raises ValueError."""
+    if value.tzinfo is not UTC:
+        if value.tzinfo is None:
+            raise ValueError("DateTime cannot represent a datetime without a zone")
+        value = value.astimezone(UTC)
+    text = value.isoformat()[:-6]
+    return (text[:-3] if value.microsecond and value.microsecond % 1000 == 0 else text) + "Z"
+
+
 def serialize_instant(value: Any) -> str:
     """An aware datetime, or an integer of nanoseconds, as RFC 3339 in UTC with `Z`."""
     if type(value) is int:
         return nanosecond_text(value)
     if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError("DateTime cannot represent a datetime without a zone")
-        utc = value.astimezone(UTC)
-        text = utc.isoformat(timespec="seconds" if utc.microsecond == 0 else "auto")[:-6]
-        return (text[:-3] if utc.microsecond and utc.microsecond % 1000 == 0 else text) + "Z"
+        return datetime_text(value)
     raise TypeError(f"DateTime cannot represent a {type(value).__name__}")
 
 
