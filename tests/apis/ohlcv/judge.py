@@ -57,7 +57,7 @@ class Judge:
         self._closed_ns = max(self._closed_ns, until_ns)
 
     def trades(self) -> list[MarketTrade]:
-        return sorted(self._trades.values(), key=lambda trade: (trade.event_ns, len(trade.trade_id), trade.trade_id))
+        return sorted(self._trades.values(), key=in_order)
 
     def candles(self, timeframe: Timeframe, zone: str = "UTC") -> list[Judged]:
         """All candles of a timeframe, oldest first."""
@@ -126,6 +126,12 @@ class Judge:
             )
             for opened_ns, rows in buckets.items()
         ]
+
+
+def in_order(trade: MarketTrade) -> tuple[int, bool, int, str]:
+    """By time; at one instant numbers come first and by size, then other ids by length and letters."""
+    number = trade.trade_id.isdecimal() and (trade.trade_id == "0" or trade.trade_id[0] != "0")
+    return trade.event_ns, not number, len(trade.trade_id), trade.trade_id
 
 
 def start_of(instant_ns: int, timeframe: Timeframe, zone: str) -> int:

@@ -29,9 +29,11 @@ instants = st.one_of(st.integers(0, 600), st.integers(0, 4 * 86400), st.sampled_
 @st.composite
 def trade_lists(draw: st.DrawFn) -> list[MarketTrade]:
     times = draw(st.lists(st.tuples(instants, prices, quantities), min_size=1, max_size=30))
+    forms = st.sampled_from(["{}", "T{}", "0{}", "t-{}-x"])
+    ids = [draw(forms).format(97 + number) for number in range(len(times))]
     return [
         MarketTrade(
-            trade_id=str(97 + number),
+            trade_id=ids[number],
             event_ns=event_ns,
             price=price,
             quantity=quantity,

@@ -17,14 +17,17 @@ ORDER_TYPES: Final = tuple(OrderType)
 SIDE_NUMBER: Final = {side: number for number, side in enumerate(SIDES)}
 ORDER_TYPE_NUMBER: Final = {order_type: number for number, order_type in enumerate(ORDER_TYPES)}
 KEY_CHARACTERS_MAX: Final = 90
+NUMBER_DIGITS_MAX: Final = 18
+TEXT_NUMBER: Final = 2**63 - 1  # in the place of the number where the id is none
 EVENT_NS_MAX: Final = 2**63 - 1 - 10**18
 
 
 class TradeRow(NamedTuple):
-    """A trade on its way in. Trades of one instant are ordered by `key`."""
+    """A trade on its way in. Trades of one instant are ordered by their ids, numbers as numbers and before other texts."""
 
     event_ns: int
-    key: str
+    number: int
+    text: str
     price: str
     quantity: str
     side: int
@@ -42,9 +45,20 @@ class CandleRow(NamedTuple):
     final: bool
 
 
-def trade_key(trade_id: str) -> str:
-    """The id behind a character for its length: texts of digits then sort as numbers do, `9` before `10`."""
-    return chr(32 + len(trade_id)) + trade_id
+def id_columns(trade_id: str) -> tuple[int, str]:
+    """An id in two columns: a number without leading zeros as itself, any other behind a character for its length.
+
+    Most exchanges count their trades, and a number is half as large and twice as quick to find as its digits.
+    """
+    if len(trade_id) <= NUMBER_DIGITS_MAX and trade_id.isascii() and trade_id.isdigit():
+        number = int(trade_id)
+        if str(number) == trade_id:
+            return number, ""
+    return TEXT_NUMBER, chr(32 + len(trade_id)) + trade_id
+
+
+def id_of(number: int, text: str) -> str:
+    return text[1:] if text else str(number)
 
 
 def check_trades(trades: Sequence[MarketTrade]) -> tuple[list[TradeRow], list[Refused]]:
@@ -69,8 +83,9 @@ def _trade_row(trade: MarketTrade) -> TradeRow:
         raise ValueError(f"event_ns was {trade.event_ns}, must be nanoseconds since 1970")
     if not 0 < len(trade.trade_id) <= KEY_CHARACTERS_MAX or not trade.trade_id.isprintable():
         raise ValueError(f"trade_id was {trade.trade_id!r}, must have 1 to {KEY_CHARACTERS_MAX} characters")
-    key = trade_key(trade.trade_id)
-    return TradeRow(trade.event_ns, key, price, quantity, SIDE_NUMBER[trade.side], ORDER_TYPE_NUMBER[trade.order_type])
+    number, text = id_columns(trade.trade_id)
+    side, order_type = SIDE_NUMBER[trade.side], ORDER_TYPE_NUMBER[trade.order_type]
+    return TradeRow(trade.event_ns, number, text, price, quantity, side, order_type)
 
 
 def check_candles(candles: Sequence[Candle], timeframe: Timeframe) -> tuple[list[CandleRow], list[Refused]]:

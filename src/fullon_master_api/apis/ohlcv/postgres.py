@@ -21,7 +21,6 @@ T = TypeVar("T")
 MIGRATION_LOCK: Final = 7_031_001  # an advisory lock: one process changes tables, others wait
 PARTITION_LOCK: Final = 7_031_002
 COPY_ROWS_MIN: Final = 500  # from here on a COPY into a staging table is faster than a statement a row
-ARRAY_TYPES: Final = {"trade_key": "text"}
 
 
 class PostgresDriver:

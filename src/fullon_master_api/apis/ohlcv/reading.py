@@ -8,7 +8,7 @@ from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, Final
 
-from fullon_master_api.apis.ohlcv.door import ORDER_TYPES, SIDES
+from fullon_master_api.apis.ohlcv.door import ORDER_TYPES, SIDES, id_of
 from fullon_master_api.apis.ohlcv.frames import HOUR, NS, Frame
 from fullon_master_api.apis.ohlcv.numbers import PART, texts
 from fullon_master_api.apis.ohlcv.records import Series
@@ -207,19 +207,20 @@ def bar_candles(bars: Sequence[Bar], series: Series) -> list[Candle]:
 
 
 def trades(rows: Sequence[Row]) -> list[MarketTrade]:
-    """Trade rows of one series (position, scale, event_ns, key, price, quantity, quantity_high, side, type) as records."""
+    """Trade rows of one series (position, scale, event_ns, the two columns of the id, price, quantity, quantity_high, side,
+    type) as records."""
     if not rows:
         return []
     price_exponent, quantity_exponent, price_decimals, quantity_decimals = split_scale(rows[0][1])
     price, quantity = texts(price_exponent, price_decimals), texts(quantity_exponent, quantity_decimals)
     return [
         MarketTrade(
-            trade_id=key[1:],
+            trade_id=id_of(number, text),
             event_ns=event_ns,
             price=price[paid],
             quantity=quantity[size + part * PART],
             side=SIDES[side],
             order_type=ORDER_TYPES[order_type],
         )
-        for _, _, event_ns, key, paid, size, part, side, order_type in rows
+        for _, _, event_ns, number, text, paid, size, part, side, order_type in rows
     ]

@@ -23,11 +23,11 @@ SQLITE_STEPS: Final[tuple[tuple[str, ...], ...]] = (
   PRIMARY KEY (series_id, timeframe_s, opened_s)) STRICT, WITHOUT ROWID""",
         "CREATE INDEX market_candles_open ON market_candles (series_id, timeframe_s, opened_s) WHERE final = 0",
         """CREATE TABLE market_trades (
-  series_id INTEGER NOT NULL, event_ns INTEGER NOT NULL, trade_key TEXT NOT NULL,
+  series_id INTEGER NOT NULL, event_ns INTEGER NOT NULL, trade_number INTEGER NOT NULL, trade_text TEXT NOT NULL,
   price INTEGER NOT NULL, quantity INTEGER NOT NULL, quantity_high INTEGER NOT NULL,
   side INTEGER NOT NULL, order_type INTEGER NOT NULL,
-  PRIMARY KEY (series_id, event_ns, trade_key)) STRICT, WITHOUT ROWID""",
-        "CREATE UNIQUE INDEX market_trades_key ON market_trades (series_id, trade_key)",
+  PRIMARY KEY (series_id, event_ns, trade_number, trade_text)) STRICT, WITHOUT ROWID""",
+        "CREATE UNIQUE INDEX market_trades_key ON market_trades (series_id, trade_number, trade_text)",
         """CREATE TABLE market_coverage (
   series_id INTEGER NOT NULL, kind INTEGER NOT NULL, start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
   PRIMARY KEY (series_id, kind, start_ns)) STRICT, WITHOUT ROWID""",
@@ -53,11 +53,11 @@ POSTGRES_STEPS: Final[tuple[tuple[str, ...], ...]] = (
         # A partition for each month, made by the first write into it. A key over all partitions cannot leave the time out,
         # so the writer, which holds the lock of the series, looks for the keys before it inserts.
         """CREATE TABLE market_trades (
-  series_id INTEGER NOT NULL, event_ns BIGINT NOT NULL, trade_key TEXT COLLATE "C" NOT NULL,
+  series_id INTEGER NOT NULL, event_ns BIGINT NOT NULL, trade_number BIGINT NOT NULL, trade_text TEXT COLLATE "C" NOT NULL,
   price BIGINT NOT NULL, quantity BIGINT NOT NULL, quantity_high BIGINT NOT NULL,
   side SMALLINT NOT NULL, order_type SMALLINT NOT NULL,
-  PRIMARY KEY (series_id, event_ns, trade_key)) PARTITION BY RANGE (event_ns)""",
-        "CREATE INDEX market_trades_key ON market_trades (series_id, trade_key)",
+  PRIMARY KEY (series_id, event_ns, trade_number, trade_text)) PARTITION BY RANGE (event_ns)""",
+        "CREATE INDEX market_trades_key ON market_trades (series_id, trade_number, trade_text)",
         """CREATE TABLE market_coverage (
   series_id INTEGER NOT NULL, kind INTEGER NOT NULL, start_ns BIGINT NOT NULL, end_ns BIGINT NOT NULL,
   PRIMARY KEY (series_id, kind, start_ns))""",

@@ -1,7 +1,8 @@
 """The SQL of the candle store, written once for PostgreSQL and SQLite.
 
-Parameters are `$1` …; `KEYS($1)` is a list of (exchange, symbol), `INTS($1)` and `WORDS($1)` lists of values. `sqlite_sql`
-and `postgres_sql` turn these into what their engine takes.
+Parameters are `$1` …; `KEYS($1)` is a list of (exchange, symbol), `INTS($1)` and `WORDS($1)` lists of values. `THEN JOIN` is
+a join that begins with its left side, which SQLite must be told. `sqlite_sql` and `postgres_sql` turn these into what
+their engine takes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ WITH k AS MATERIALIZED (
         AND c.opened_s >= $3::bigint AND c.opened_s < $4::bigint ORDER BY c.opened_s DESC LIMIT 1 OFFSET $5::bigint - 1),
       $3::bigint) AS low_s,
     $4::bigint AS high_s
-  FROM KEYS($1) q JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+  FROM KEYS($1) q THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
 )"""  # noqa: S608
 
 # The same from the other end: the oldest rows of [low, high).
@@ -36,12 +37,12 @@ WITH k AS MATERIALIZED (
     COALESCE((SELECT c.opened_s FROM market_candles c WHERE c.series_id = s.series_id AND c.timeframe_s = $2::int
         AND c.opened_s >= $3::bigint AND c.opened_s < $4::bigint ORDER BY c.opened_s LIMIT 1 OFFSET $5::bigint),
       $4::bigint) AS high_s
-  FROM KEYS($1) q JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+  FROM KEYS($1) q THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
 )"""  # noqa: S608
 
 _ROWS: Final = """
 SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final
-FROM k JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
+FROM k THEN JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
   AND c.opened_s >= k.low_s AND c.opened_s < k.high_s
 ORDER BY k.position, c.opened_s"""
 
@@ -56,7 +57,7 @@ _CLOCKED_ROWS: Final = f"""
 SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final,
   CASE WHEN k.clock_s < k.minute_clock_s THEN k.minute_clock_s ELSE k.clock_s END
 FROM (SELECT k.*, {_CLOCK} AS clock_s, {_MINUTE_CLOCK} AS minute_clock_s FROM k) k
-  JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
+  THEN JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
   AND c.opened_s >= k.low_s AND c.opened_s < k.high_s
 ORDER BY k.position, c.opened_s"""  # noqa: S608
 READ_CLOCKED_NEWEST: Final = _NEWEST + _CLOCKED_ROWS
@@ -66,9 +67,9 @@ READ_CLOCKED_OLDEST: Final = _OLDEST + _CLOCKED_ROWS
 READ_MINUTES: Final = f"""
 SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final
 FROM (SELECT q.position, s.series_id, {SCALE} AS scale FROM KEYS($1) q
-    JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol) k
+    THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol) k
   CROSS JOIN INTS($2) h
-  JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = 60 AND c.opened_s >= h.value
+  THEN JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = 60 AND c.opened_s >= h.value
     AND c.opened_s < h.value + 3600
 ORDER BY k.position, c.opened_s"""  # noqa: S608
 
@@ -80,7 +81,7 @@ g AS (
     max(c.high) AS high, min(c.low) AS low, CAST(sum(c.volume) AS bigint) AS volume,
     CAST(sum(c.volume_high) AS bigint) AS volume_high,
     CASE WHEN count(c.trades) = count(*) THEN CAST(sum(c.trades) AS bigint) END AS trades
-  FROM k JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
+  FROM k THEN JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
     AND c.opened_s >= k.low_s AND c.opened_s < k.high_s
   GROUP BY 1, 2, 3, 4
 )
@@ -88,8 +89,8 @@ SELECT g.position, g.scale, g.bucket_s, o.open, g.high, g.low, e.close, g.volume
   CASE WHEN g.bucket_s + $7::bigint <= (SELECT c.opened_s + c.final * $2::int FROM market_candles c
       WHERE c.series_id = g.series_id AND c.timeframe_s = $2::int ORDER BY c.opened_s DESC LIMIT 1) THEN 1 ELSE 0 END
 FROM g
-  JOIN market_candles o ON o.series_id = g.series_id AND o.timeframe_s = $2::int AND o.opened_s = g.first_s
-  JOIN market_candles e ON e.series_id = g.series_id AND e.timeframe_s = $2::int AND e.opened_s = g.last_s
+  THEN JOIN market_candles o ON o.series_id = g.series_id AND o.timeframe_s = $2::int AND o.opened_s = g.first_s
+  THEN JOIN market_candles e ON e.series_id = g.series_id AND e.timeframe_s = $2::int AND e.opened_s = g.last_s
 ORDER BY g.position, g.bucket_s"""
 
 READ_AGGREGATED_NEWEST: Final = _NEWEST + _AGGREGATED
@@ -102,7 +103,7 @@ SELECT q.position, {SCALE} AS scale,
     ORDER BY c.opened_s DESC LIMIT 1),
   (SELECT c.opened_s FROM market_candles c WHERE c.series_id = s.series_id AND c.timeframe_s = $2::int
     AND c.opened_s >= $4::bigint ORDER BY c.opened_s LIMIT 1)
-FROM KEYS($1) q JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol"""  # noqa: S608
+FROM KEYS($1) q THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol"""  # noqa: S608
 
 # $1 keys, $2 low, $3 high in nanoseconds, $4 rows.
 _TRADES_NEWEST: Final = f"""
@@ -111,25 +112,25 @@ WITH k AS MATERIALIZED (
     COALESCE((SELECT t.event_ns FROM market_trades t WHERE t.series_id = s.series_id AND t.event_ns >= $2::bigint
         AND t.event_ns < $3::bigint ORDER BY t.event_ns DESC LIMIT 1 OFFSET $4::bigint - 1), $2::bigint) AS low_ns,
     $3::bigint AS high_ns
-  FROM KEYS($1) q JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+  FROM KEYS($1) q THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
 )"""  # noqa: S608
 _TRADES_OLDEST: Final = f"""
 WITH k AS MATERIALIZED (
   SELECT q.position AS position, s.series_id AS series_id, {SCALE} AS scale, $2::bigint AS low_ns,
     COALESCE((SELECT t.event_ns + 1 FROM market_trades t WHERE t.series_id = s.series_id AND t.event_ns >= $2::bigint
         AND t.event_ns < $3::bigint ORDER BY t.event_ns LIMIT 1 OFFSET $4::bigint - 1), $3::bigint) AS high_ns
-  FROM KEYS($1) q JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+  FROM KEYS($1) q THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
 )"""  # noqa: S608
 _TRADE_ROWS: Final = """
-SELECT k.position, k.scale, t.event_ns, t.trade_key, t.price, t.quantity, t.quantity_high, t.side, t.order_type
-FROM k JOIN market_trades t ON t.series_id = k.series_id AND t.event_ns >= k.low_ns AND t.event_ns < k.high_ns
-ORDER BY k.position, t.event_ns, t.trade_key"""
+SELECT k.position, k.scale, t.event_ns, t.trade_number, t.trade_text, t.price, t.quantity, t.quantity_high, t.side, t.order_type
+FROM k THEN JOIN market_trades t ON t.series_id = k.series_id AND t.event_ns >= k.low_ns AND t.event_ns < k.high_ns
+ORDER BY k.position, t.event_ns, t.trade_number, t.trade_text"""
 READ_TRADES_NEWEST: Final = _TRADES_NEWEST + _TRADE_ROWS
 READ_TRADES_OLDEST: Final = _TRADES_OLDEST + _TRADE_ROWS
 
 READ_COVERAGE: Final = """
 SELECT q.position, v.start_ns, v.end_ns FROM KEYS($1) q
-  JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+  THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
   JOIN market_coverage v ON v.series_id = s.series_id AND v.kind = $2::int
 ORDER BY q.position, v.start_ns"""
 
@@ -180,21 +181,36 @@ GROW_QUANTITIES: Final = (
   quantity = quantity * $2::bigint % {PART} WHERE series_id = $1::int""",  # noqa: S608
 )
 
-KNOWN_TRADES: Final = """
-SELECT t.trade_key FROM WORDS($2) w JOIN market_trades t ON t.series_id = $1::int AND t.trade_key = w.value"""
-TRADE_COLUMNS: Final = ("series_id", "event_ns", "trade_key", "price", "quantity", "quantity_high", "side", "order_type")
+KNOWN_NUMBERS: Final = """
+SELECT t.trade_number FROM INTS($2) w THEN JOIN market_trades t ON t.series_id = $1::int AND t.trade_number = w.value
+  AND t.trade_text = ''"""
+KNOWN_TEXTS: Final = """
+SELECT t.trade_text FROM WORDS($2) w THEN JOIN market_trades t ON t.series_id = $1::int AND t.trade_number = $3::bigint
+  AND t.trade_text = w.value"""
+TRADE_COLUMNS: Final = (
+    "series_id",
+    "event_ns",
+    "trade_number",
+    "trade_text",
+    "price",
+    "quantity",
+    "quantity_high",
+    "side",
+    "order_type",
+)
 NEWEST_TRADE: Final = "SELECT max(event_ns) FROM market_trades WHERE series_id = $1::int"
 TRADES_OF_MINUTES: Final = """
 SELECT m.value,
   (SELECT t.price FROM market_trades t WHERE t.series_id = $1::int AND t.event_ns >= m.value * 1000000000
-    AND t.event_ns < (m.value + 60) * 1000000000 ORDER BY t.event_ns, t.trade_key LIMIT 1),
+    AND t.event_ns < (m.value + 60) * 1000000000 ORDER BY t.event_ns, t.trade_number, t.trade_text LIMIT 1),
   (SELECT t.price FROM market_trades t WHERE t.series_id = $1::int AND t.event_ns >= m.value * 1000000000
-    AND t.event_ns < (m.value + 60) * 1000000000 ORDER BY t.event_ns DESC, t.trade_key DESC LIMIT 1)
+    AND t.event_ns < (m.value + 60) * 1000000000 ORDER BY t.event_ns DESC, t.trade_number DESC, t.trade_text DESC
+    LIMIT 1)
 FROM INTS($2) m"""
 
 CANDLES_AT: Final = """
 SELECT c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.source, c.final
-FROM INTS($3) m JOIN market_candles c ON c.series_id = $1::int AND c.timeframe_s = $2::int AND c.opened_s = m.value"""
+FROM INTS($3) m THEN JOIN market_candles c ON c.series_id = $1::int AND c.timeframe_s = $2::int AND c.opened_s = m.value"""
 CANDLE_COLUMNS: Final = (
     "series_id",
     "timeframe_s",
@@ -225,12 +241,12 @@ FROM (
   SELECT m.value AS bucket_s, min(c.opened_s) AS first_s, max(c.opened_s) AS last_s, max(c.high) AS high, min(c.low) AS low,
     CAST(sum(c.volume) AS bigint) AS low_sum, CAST(sum(c.volume_high) AS bigint) AS high_sum,
     CASE WHEN count(c.trades) = count(*) THEN CAST(sum(c.trades) AS bigint) END AS trades
-  FROM INTS($4) m JOIN market_candles c ON c.series_id = $1::int AND c.timeframe_s = $2::int
+  FROM INTS($4) m THEN JOIN market_candles c ON c.series_id = $1::int AND c.timeframe_s = $2::int
     AND c.opened_s >= m.value AND c.opened_s < m.value + $3::int
   GROUP BY m.value
 ) g
-  JOIN market_candles o ON o.series_id = $1::int AND o.timeframe_s = $2::int AND o.opened_s = g.first_s
-  JOIN market_candles e ON e.series_id = $1::int AND e.timeframe_s = $2::int AND e.opened_s = g.last_s
+  THEN JOIN market_candles o ON o.series_id = $1::int AND o.timeframe_s = $2::int AND o.opened_s = g.first_s
+  THEN JOIN market_candles e ON e.series_id = $1::int AND e.timeframe_s = $2::int AND e.opened_s = g.last_s
 WHERE true"""  # noqa: S608
 ROLL_UP: Final = (
     _ROLL_UP
@@ -276,7 +292,7 @@ def sqlite_sql(text: str) -> str:
         text,
     )
     text = re.sub(r"(INTS|WORDS)\((\$\d+)\)", r"(SELECT value FROM json_each(\2))", text)
-    return re.sub(r"\$(\d)", r"?\1", text.replace("FORUPDATE", ""))
+    return re.sub(r"\$(\d)", r"?\1", text.replace("FORUPDATE", "").replace("THEN JOIN", "CROSS JOIN"))
 
 
 @lru_cache(maxsize=256)
@@ -289,4 +305,4 @@ def postgres_sql(text: str) -> str:
     )
     text = re.sub(r"INTS\((\$\d+)\)", r"(SELECT unnest(\1::bigint[]) AS value)", text)
     text = re.sub(r"WORDS\((\$\d+)\)", r"(SELECT unnest(\1::text[]) AS value)", text)
-    return text.replace("FORUPDATE", "FOR UPDATE")
+    return text.replace("FORUPDATE", "FOR UPDATE").replace("THEN JOIN", "JOIN")

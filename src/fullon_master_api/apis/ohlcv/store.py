@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from fullon_master_api.apis.ohlcv import reading, writing
 from fullon_master_api.apis.ohlcv import statements as sql
-from fullon_master_api.apis.ohlcv.door import check_candles, check_names, check_trades
+from fullon_master_api.apis.ohlcv.door import check_candles, check_names, check_trades, id_of
 from fullon_master_api.apis.ohlcv.frames import NS, STORED, WIDTH_S, Frame, frame
 from fullon_master_api.apis.ohlcv.postgres import open_postgres
 from fullon_master_api.apis.ohlcv.reading import Row
@@ -69,13 +69,13 @@ class OhlcvStore:
             return Appended(stored=0, repeated=0, refused=refused, trades=[], candles=[])
         begin = partial(writing.append_trades, exchange, symbol, rows, decimals=decimals, covered=covered, fence=fence)
         series, new, bars = await self._driver.write(begin)
-        known = {row.key[1:] for row in new}
-        first = {trade.trade_id: trade for trade in reversed(trades) if trade.trade_id in known}
+        fresh = [id_of(row.number, row.text) for row in new]
+        first = {trade.trade_id: trade for trade in reversed(trades)}
         return Appended(
             stored=len(new),
             repeated=len(rows) - len(new),
             refused=refused,
-            trades=[first[row.key[1:]] for row in new],
+            trades=[first[trade_id] for trade_id in fresh],
             candles=reading.bar_candles(sorted(bars), series),
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from fullon_master_api.apis.ohlcv import statements as sql
-from fullon_master_api.apis.ohlcv.door import CandleRow, TradeRow
+from fullon_master_api.apis.ohlcv.door import TEXT_NUMBER, CandleRow, TradeRow
 from fullon_master_api.apis.ohlcv.frames import DAY, HOUR, MINUTE, NS
 from fullon_master_api.apis.ohlcv.numbers import PART, scaled
 from fullon_master_api.apis.ohlcv.records import Series, Source
@@ -59,14 +59,14 @@ def append_trades(
         price_decimals=decimals.price,
         quantity_decimals=decimals.quantity,
     )
-    known = {key for (key,) in (yield Run(sql.KNOWN_TRADES, (series.series_id, [row.key for row in rows])))}
-    fresh = {row.key: row for row in reversed(rows) if row.key not in known}  # of a doubled id the first one counts
-    new = sorted(fresh.values())
+    known = yield from _known(series, rows)
+    # Of a doubled id the first one counts.
+    new = sorted({(row.number, row.text): row for row in reversed(rows) if (row.number, row.text) not in known}.values())
     bars: list[Bar] = []
     if new:
         numbers = [(scaled(row.price, series.price_exponent), scaled(row.quantity, series.quantity_exponent)) for row in new]
         stored = [
-            (series.series_id, row.event_ns, row.key, price, quantity % PART, quantity // PART, row.side, row.order_type)
+            (series.series_id, *row[:3], price, quantity % PART, quantity // PART, row.side, row.order_type)
             for row, (price, quantity) in zip(new, numbers, strict=True)
         ]
         yield KeepPartitions(new[0].event_ns, new[-1].event_ns)
@@ -75,6 +75,19 @@ def append_trades(
     if covered is not None:
         yield from cover(series, TRADES_KIND, [covered])
     return series, new, bars
+
+
+def _known(series: Series, rows: Sequence[TradeRow]) -> Transaction[set[tuple[int, str]]]:
+    """Ids among these that are stored already."""
+    known: set[tuple[int, str]] = set()
+    numbers = [row.number for row in rows if not row.text]
+    words = [row.text for row in rows if row.text]
+    if numbers:
+        known.update((number, "") for (number,) in (yield Run(sql.KNOWN_NUMBERS, (series.series_id, numbers))))
+    if words:
+        found = yield Run(sql.KNOWN_TEXTS, (series.series_id, words, TEXT_NUMBER))
+        known.update((TEXT_NUMBER, text) for (text,) in found)
+    return known
 
 
 def _build_minutes(series: Series, new: list[TradeRow], numbers: list[tuple[int, int]]) -> Transaction[list[Bar]]:
