@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -187,6 +188,7 @@ def _open_sqlite(where: URL, *, hint: Hint | None, readers: int, timeout_s: floa
     for engine in (reader, writer):
         event.listen(engine.sync_engine, "connect", prepare_sqlite)
     event.listen(writer.sync_engine, "begin", begin_immediate)
+    event.listen(writer.sync_engine, "invalidate", roll_back_first)
     return Database(reader, writer, hint)
 
 
@@ -197,6 +199,16 @@ def prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def roll_back_first(connection: Any, _entry: ConnectionPoolEntry, _error: BaseException | None) -> None:
+    """End the transaction of a connection whose user was canceled, before it is closed.
+
+    SQLite keeps a closed connection, with its write lock, until the last cursor on it is gone; and the cursor lives in the
+    traceback of the cancelation, so every other writer would wait until that is collected.
+    """
+    with suppress(sqlite3.Error, asyncio.CancelledError):
+        connection.rollback()
 
 
 def begin_immediate(connection: Connection) -> None:
