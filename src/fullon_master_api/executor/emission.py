@@ -41,8 +41,8 @@ class Objects:
         return made
 
 
-def build_of(level: Level, objects: Objects) -> Callable[..., list[Any]]:
-    """`build(rows, columns…)` of a level: one object per row. Any exception in it means: look value by value.
+def build_of(level: Level, objects: Objects) -> Callable[..., None]:
+    """`build(built, rows, columns…)` of a level: appends one object per row; it raises at a row that it does not know.
 
     Only attribute names of the schema's own classes and numbers enter the source; response keys never do.
     """
@@ -61,20 +61,14 @@ def build_of(level: Level, objects: Objects) -> Callable[..., list[Any]]:
     heads = [f"v{position}" for position in level.pending]
     selected = f"Selected({', '.join(values)})"
     loop = f"for row, {', '.join(heads)} in zip(rows, {', '.join(columns)})" if columns else "for row in rows"
+    head = f"def build({', '.join(['built', 'rows', *columns])}):"
     if body:
-        lines = [
-            f"def build({', '.join(['rows', *columns])}):",
-            "    built = []",
-            "    append = built.append",
-            f"    {loop}:",
-            *(f"        {line}" for line in body),
-            f"        append({selected})",
-            "    return built",
-        ]
+        lines = [head, "    append = built.append", f"    {loop}:", *(f"        {line}" for line in body)]
+        lines.append(f"        append({selected})")
     else:
-        lines = [f"def build({', '.join(['rows', *columns])}):", f"    return [{selected} {loop}]"]
+        lines = [head, f"    built.extend([{selected} {loop}])"]
     exec(compile("\n".join(lines), f"<level {level.type.name}>", "exec"), names)  # noqa: S102 - See the docstring.
-    build: Callable[..., list[Any]] = names["build"]
+    build: Callable[..., None] = names["build"]
     return build
 
 

@@ -105,7 +105,7 @@ class Level:
     type: GraphQLObjectType
     fields: list[Field]
     runs: int = 0
-    build: Callable[..., list[Any]] | None = None
+    build: Callable[..., None] | None = None
     """Generated once the level has shown to be worth it (`emission.py`)."""
     keys: tuple[str, ...] = ()
     pending: tuple[int, ...] = ()

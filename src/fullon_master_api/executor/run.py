@@ -32,7 +32,7 @@ from fullon_master_api.executor.places import FieldPlace, ItemPlace, PartPlace, 
 from fullon_master_api.executor.plan import Field, Kind, Level, Plan, Planner
 
 CHUNK: Final = 64
-"""Rows that are looked at value by value around one that the fast path did not know."""
+"""At most this many rows are built value by value because of one that the fast path did not know."""
 
 NONE: Final = type(None)
 
@@ -119,22 +119,24 @@ class Frame:
             if level.runs == 1 and len(rows) < ROWS_WORTH:
                 return await self._build_slowly(level, rows, columns, place)
             build = level.build = build_of(level, self._objects)
-        try:
-            built = build(rows, *columns)
-        except Exception:  # Nothing is lost: the same rows are built again value by value, each error at its place.
-            built = []
-            for start in range(0, len(rows), CHUNK):
-                part = slice(start, start + CHUNK)
-                try:
-                    built += build(rows[part], *(column[part] for column in columns))
-                except Exception:  # As above, now for a few rows.
-                    positions = range(start, min(start + CHUNK, len(rows)))
-                    built += await self._build_slowly(level, rows[part], [c[part] for c in columns], PartPlace(place, positions))
+        built: list[Any] = []
+        start, step = 0, 1
+        while len(built) < len(rows):
+            try:
+                build(built, rows[start:] if start else rows, *(column[start:] if start else column for column in columns))
+            except Exception:  # The row after those that are built is odd: it is built value by value, errors in place.
+                odd = slice(len(built), len(built) + step)
+                here = PartPlace(place, range(odd.start, min(odd.stop, len(rows))))
+                built += await self._build_slowly(level, rows[odd], [column[odd] for column in columns], here)
+                # Where one is odd, more may be: each time twice as many rows are taken from the fast path.
+                start, step = len(built), min(2 * step, CHUNK)
         if self._failures != before:
-            for column in columns:
-                for position, value in enumerate(column):
-                    if type(value) is Failed and type(built[position]) is not Failed:
-                        built[position] = value
+            for number, column in zip(level.pending, columns, strict=True):
+                # Where null is allowed no error is left: it has become null.
+                if is_non_null_type(level.fields[number].type):
+                    for position, value in enumerate(column):
+                        if type(value) is Failed and type(built[position]) is not Failed:
+                            built[position] = value
         return built
 
     async def _build_slowly(self, level: Level, rows: list[Any], columns: list[list[Any]], place: Place) -> list[Any]:
@@ -260,12 +262,14 @@ class Frame:
 
     async def _await_values(self, item: Field, values: list[Any], place: Place) -> list[Any]:
         """Values with everything awaited and every exception Failed."""
-        waiting = [position for position, value in enumerate(values) if is_awaitable(value)]
+        odd = [position for position, value in enumerate(values) if not is_plain(type(value))]  # type: ignore[arg-type]
         values = list(values)
+        waiting = [position for position in odd if is_awaitable(values[position])]
         if waiting:
             for position, value in zip(waiting, await self._gather([values[p] for p in waiting]), strict=True):
                 values[position] = value
-        for position, value in enumerate(values):
+        for position in odd:
+            value = values[position]
             if isinstance(value, Exception):
                 values[position] = self._fail(value, item, place, position)
             elif value is Undefined:
