@@ -64,8 +64,8 @@ class MasterGateway:
         self.stores = stores
         self.hub = hub
         self.supervisor = supervisor
-        self._resources = resources
-        self._engine = engine
+        self.resources = resources
+        self.engine = engine
         self.app = self._build_app()
 
     async def run_services(self) -> None:
@@ -79,7 +79,7 @@ class MasterGateway:
 
     async def readiness(self) -> Readiness:
         """Whether this process can do its work."""
-        return await check_readiness(self._resources, self.stores.services)
+        return await check_readiness(self.resources, self.stores.services)
 
     def stop(self) -> None:
         """Tell every socket that the server goes away, and the supervisor to stop its services and release its leases."""
@@ -110,11 +110,11 @@ class MasterGateway:
         install_faults(app)
         page = self._page if settings.graphiql_enabled else None
         app.include_router(
-            graphql_routes(self._engine, self.hub, self._authenticate, self._context, settings, path=GRAPHQL_PATH, page=page)
+            graphql_routes(self.engine, self.hub, self._authenticate, self._context, settings, path=GRAPHQL_PATH, page=page)
         )
         app.include_router(root_router(settings))
         app.include_router(probe_router(self.readiness))
-        app.include_router(health_router(HealthDesk(self._resources, stores.services)))
+        app.include_router(health_router(HealthDesk(self.resources, stores.services)))
         prefix = settings.api_prefix
         app.include_router(auth_router(stores.sessions), prefix=prefix)
         app.include_router(services_router(stores.services), prefix=prefix)

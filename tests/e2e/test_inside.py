@@ -1,0 +1,144 @@
+"""A gateway in this process, looked at from inside: how often it asks its stores, what it shows of a service that died."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import event
+from sqlalchemy.engine import Engine as SqlEngine
+
+from fullon_master_api.app import MasterGateway, open_gateway
+from fullon_master_api.demo import open_demo
+from fullon_master_api.errors import GatewayError
+from fullon_master_api.model import Principal, Role, Scope
+from fullon_master_api.resolvers.context import Context
+
+MARKETS = """
+  { symbols(exchange: "kraken") { nodes { symbol exchange { name } ticker { last symbol { base } }
+    candles(timeframe: MINUTE_1, limit: 100) { openedAt close } trades(limit: 10) { price } } } }
+"""
+MINE = """
+  { me { bots(first: 50) { nodes { name strategies { name template { name } feeds { symbol { symbol } } }
+    orders(first: 50) { nodes { side symbol { symbol ticker { last } } bot { name } dryTrades { price } } }
+    dryTrades(first: 20) { nodes { price symbol { symbol } } } logs(first: 5) { nodes { message } } } }
+    exchangeAccounts { name exchange { name } balances { total } positions { quantity } } } }
+"""
+
+
+@asynccontextmanager
+async def gateway_of(folder: Path) -> AsyncIterator[MasterGateway]:
+    async with open_demo(port=0, data_dir=folder) as settings, open_gateway(settings) as gateway:
+        yield gateway
+
+
+async def ask(gateway: MasterGateway, query: str, uid: int, role: Role = Role.USER) -> dict[str, Any]:
+    principal = Principal(uid=uid, mail="x@y", role=role, scopes=frozenset(Scope))
+    engine = gateway.engine
+    answer = await engine.execute(engine.prepare(query), {}, Context(gateway.stores, principal, "test"))
+    found: dict[str, Any] = orjson.loads(answer.body)
+    return found
+
+
+@contextmanager
+def counted(gateway: MasterGateway) -> Iterator[Counter[str]]:
+    """Statements of the SQL store, and calls of the candle store and the cache."""
+    calls: Counter[str] = Counter()
+
+    def on_statement(*_: object) -> None:
+        calls["sql"] += 1
+
+    event.listen(SqlEngine, "before_cursor_execute", on_statement)
+    wrapped: list[tuple[Any, str, Any]] = []
+    for owner, name in (
+        (gateway.stores.ohlcv, "candles"),
+        (gateway.stores.ohlcv, "trades"),
+        (gateway.stores.cache.tickers, "get_many"),
+        (gateway.stores.cache.accounts, "get_balances"),
+        (gateway.stores.cache.accounts, "get_positions"),
+    ):
+        original = getattr(owner, name)
+
+        def call(*args: Any, _original: Any = original, _name: str = name, **options: Any) -> Any:
+            calls[_name] += 1
+            return _original(*args, **options)
+
+        wrapped.append((owner, name, original))
+        setattr(owner, name, call)
+    try:
+        yield calls
+    finally:
+        event.remove(SqlEngine, "before_cursor_execute", on_statement)
+        for owner, name, original in wrapped:
+            setattr(owner, name, original)
+
+
+async def test_a_nested_query_asks_each_store_once_per_field_whatever_the_number_of_rows(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path) as gateway:
+        with counted(gateway) as markets:
+            answer = await ask(gateway, MARKETS, uid=2)
+        assert "errors" not in answer, answer
+        assert len(answer["data"]["symbols"]["nodes"]) >= 4
+        assert (markets["candles"], markets["trades"], markets["get_many"]) == (1, 1, 1)
+        assert markets["sql"] <= 3  # symbols, exchanges, and the symbols of tickers where there are any
+
+        with counted(gateway) as few:
+            await ask(gateway, MINE, uid=2)
+        trader = Principal(uid=2, mail="x@y", role=Role.USER, scopes=frozenset({Scope.READ, Scope.WRITE}))
+        accounts = (await gateway.stores.orm.accounts.of_users([2], trader))[0]
+        for number in range(30):
+            bot = await gateway.stores.orm.bots.add(trader, {"name": f"bot {number}"})
+            order = {"ex_id": accounts[0].ex_id, "bot_id": bot.bot_id, "symbol": "ETH/USD", "side": "buy"}
+            await gateway.stores.orm.orders.place(trader, order | {"order_type": "market", "volume": Decimal(1)}, send=False)
+        with counted(gateway) as many:
+            answer = await ask(gateway, MINE, uid=2)
+        assert "errors" not in answer, answer
+        assert len(answer["data"]["me"]["bots"]["nodes"]) >= 33
+
+        assert many == few
+        assert many["sql"] <= 18  # one for each of the fields above that the SQL store answers
+        assert many["get_many"] == 1
+
+
+async def test_a_service_that_dies_is_shown_failed_with_its_error_and_can_be_started_again(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path) as gateway, asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(gateway.run_services())
+        await wait_for_state(gateway, "RUNNING")
+        open_adapter = gateway.resources.cache.tickers.set
+        broken = GatewayError("the disk of the ticker is full")
+
+        async def fail(*_: object, **__: object) -> None:
+            raise broken
+
+        gateway.resources.cache.tickers.set = fail  # type: ignore[method-assign]
+        service = await wait_for_state(gateway, "FAILED")
+        assert "the disk of the ticker is full" in service["lastError"]
+        assert (await ask(gateway, "{ me { mail } }", uid=1, role=Role.ADMIN))["data"]["me"]["mail"] == "admin@fullon"
+
+        gateway.resources.cache.tickers.set = open_adapter  # type: ignore[method-assign]
+        started = await ask(
+            gateway, "mutation { startService(input: { name: TICKER }) { service { state lastError } } }", uid=1, role=Role.ADMIN
+        )
+        assert started["data"]["startService"]["service"]["state"] == "RUNNING", started
+
+        gateway.stop()
+        await running
+
+
+async def wait_for_state(gateway: MasterGateway, state: str) -> dict[str, Any]:
+    """The ticker service once it was seen in this state."""
+    query = "{ service(name: TICKER) { state lastError } }"
+    until = time.monotonic() + 60
+    while True:
+        service: dict[str, Any] = (await ask(gateway, query, uid=1, role=Role.ADMIN))["data"]["service"]
+        if service["state"] == state:
+            return service
+        assert time.monotonic() < until, service
+        await asyncio.sleep(0.05)

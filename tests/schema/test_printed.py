@@ -1,0 +1,122 @@
+"""The schema's contract: what is printed is what is committed, and everything in it is described."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    build_schema,
+    is_introspection_type,
+    is_specified_scalar_type,
+)
+
+from fullon_master_api import schema as graph
+
+COMMITTED = Path(__file__).parents[2] / "schema" / "schema.graphql"
+
+
+def printed() -> str:
+    return graph.build_schema().as_str().strip() + "\n"
+
+
+def built() -> GraphQLSchema:
+    return build_schema(printed())
+
+
+def test_the_printed_schema_is_the_committed_one() -> None:
+    assert COMMITTED.read_text(encoding="utf-8").strip() + "\n" == printed(), "run `make schema` and look at the difference"
+
+
+def test_every_type_field_argument_and_input_is_described() -> None:
+    silent = []
+    for name, kind in built().type_map.items():
+        if is_introspection_type(kind) or is_specified_scalar_type(kind):
+            continue
+        if not kind.description:
+            silent.append(name)
+        if isinstance(kind, (GraphQLObjectType, GraphQLInterfaceType)):
+            for field_name, field in kind.fields.items():
+                silent += [] if field.description else [f"{name}.{field_name}"]
+                silent += [f"{name}.{field_name}({argument}:)" for argument, value in field.args.items() if not value.description]
+        if isinstance(kind, GraphQLInputObjectType):
+            silent += [f"{name}.{field_name}" for field_name, field in kind.fields.items() if not field.description]
+
+    assert silent == []
+
+
+def test_money_and_prices_are_never_floats() -> None:
+    allowed = {"percentage", "lagMs", "openedAt", "open", "high", "low", "close", "volume"}
+    floats = {
+        f"{name}.{field_name}"
+        for name, kind in built().type_map.items()
+        if isinstance(kind, GraphQLObjectType) and not is_introspection_type(kind)
+        for field_name, field in kind.fields.items()
+        if "Float" in str(field.type) and not (name == "CandleColumns" or field_name in allowed)
+    }
+
+    assert floats == set()
+
+
+def test_enum_values_are_in_capitals() -> None:
+    wrong = [
+        f"{name}.{value}"
+        for name, kind in built().type_map.items()
+        if isinstance(kind, GraphQLEnumType) and not is_introspection_type(kind)
+        for value in kind.values
+        if value != value.upper()
+    ]
+
+    assert wrong == []
+
+
+def test_every_mutation_takes_one_input_and_answers_a_payload_with_user_errors() -> None:
+    mutation = built().mutation_type
+    assert mutation is not None
+    for name, field in mutation.fields.items():
+        assert list(field.args) == ["input"], name
+        payload = str(field.type)
+        assert payload.endswith("Payload!"), name
+        payload_type = built().type_map[payload.rstrip("!")]
+        assert isinstance(payload_type, GraphQLObjectType)
+        assert "userErrors" in payload_type.fields, name
+
+
+def test_the_root_fields_of_the_design_are_there() -> None:
+    schema = built()
+    assert schema.query_type is not None
+    assert schema.subscription_type is not None
+    assert set(schema.query_type.fields) >= {
+        "me",
+        "node",
+        "exchange",
+        "exchanges",
+        "symbol",
+        "symbols",
+        "ticker",
+        "tickers",
+        "bot",
+        "bots",
+        "order",
+        "orders",
+        "trades",
+        "strategies",
+        "exchangeAccounts",
+        "services",
+        "service",
+        "processes",
+        "users",
+    }
+    assert set(schema.subscription_type.fields) >= {
+        "ticker",
+        "tickers",
+        "candle",
+        "publicTrades",
+        "orders",
+        "account",
+        "services",
+    }
