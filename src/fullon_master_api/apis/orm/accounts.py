@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, delete, insert, select, true, update
 
 from fullon_master_api.apis.orm import inputs
+from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, chunks, may_write, must_be_admin, sees_all
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
 from fullon_master_api.apis.orm.tables import bot_exchanges, cat_exchanges, exchange_credentials, exchanges, utc_now
@@ -67,6 +68,7 @@ class Accounts:
         exchange: str | None = None,
         active: bool | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
@@ -77,7 +79,7 @@ class Accounts:
         if active is not None:
             where.append(exchanges.c.active == active)
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, total=total)
+            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
 
     async def active(self) -> list[ExchangeAccount]:
         """Every account that is switched on, for the account service."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, delete, insert, or_, select, true, update
 
 from fullon_master_api.apis.orm import inputs
+from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, may_write, sees_all
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
 from fullon_master_api.apis.orm.tables import api_keys, users, utc_now
@@ -82,6 +83,7 @@ class ApiKeys:
         uid: int | None = None,
         active: bool | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
@@ -92,7 +94,7 @@ class ApiKeys:
         if active is not None:
             where.append(api_keys.c.is_active == active)
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, total=total)
+            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
 
     async def add(
         self,

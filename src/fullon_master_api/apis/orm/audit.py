@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
+from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
 from fullon_master_api.apis.orm.tables_services import audit
@@ -51,6 +52,7 @@ class Audit:
         subject: str | None = None,
         uid: int | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
@@ -61,4 +63,4 @@ class Audit:
         given = {"action": action, "subject": subject, "uid": uid}
         where = [audit.c[name] == value for name, value in given.items() if value is not None]
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, total=total)
+            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)

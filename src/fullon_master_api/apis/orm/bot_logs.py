@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, insert, select, true
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.bots import must_read as must_read_bot
+from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, may_write
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
 from fullon_master_api.apis.orm.tables import bot_log, bots, exchanges
@@ -50,6 +51,7 @@ class BotLogs:
         *,
         filters: BotLogFilter | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
     ) -> list[Page[BotLog]]:
@@ -57,7 +59,9 @@ class BotLogs:
         where = [visible(principal), *_conditions(filters or BotLogFilter())]
         async with self._database.read() as connection:
             parent = bot_log.c.bot_id
-            return await _LISTING.pages_of(connection, parent, bot_ids, *where, first=first, after=after, order=order)
+            return await _LISTING.pages_of(
+                connection, parent, bot_ids, *where, first=first, after=after, order=order, matching=matching
+            )
 
     async def save(self, bot_id: int, principal: Principal | None, lines: Sequence[Mapping[str, object]]) -> int:
         """Append lines; answers how many. Raises: Forbidden, NotFound, BadUserInput."""

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, delete, insert, select, true, update
 
 from fullon_master_api.apis.orm import inputs
+from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, may_write, sees_all
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
 from fullon_master_api.apis.orm.tables import bot_exchanges, bots, exchanges, users
@@ -52,12 +53,15 @@ class Bots:
         *,
         filters: BotFilter | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
     ) -> list[Page[Bot]]:
         where = [visible(principal), *_conditions(filters or BotFilter())]
         async with self._database.read() as connection:
-            return await _LISTING.pages_of(connection, bots.c.uid, uids, *where, first=first, after=after, order=order)
+            return await _LISTING.pages_of(
+                connection, bots.c.uid, uids, *where, first=first, after=after, order=order, matching=matching
+            )
 
     async def page(
         self,
@@ -65,13 +69,14 @@ class Bots:
         *,
         filters: BotFilter | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
     ) -> Page[Bot]:
         where = [visible(principal), *_conditions(filters or BotFilter())]
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, total=total)
+            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
 
     async def add(self, principal: Principal | None, values: Mapping[str, object]) -> Bot:
         """A bot of the caller; an admin may name another `uid`. Raises: Forbidden, BadUserInput, NotFound."""

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, delete, insert, select, true, update
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.bots import must_read as must_read_bot
+from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, may_write
 from fullon_master_api.apis.orm.order_inputs import account_of
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
@@ -61,13 +62,16 @@ class DryTrades:
         *,
         filters: DryTradeFilter | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
     ) -> list[Page[DryTrade]]:
         where = [visible(principal), *_conditions(filters or DryTradeFilter())]
         parent = dry_trades.c.bot_id
         async with self._database.read() as connection:
-            return await _LISTING.pages_of(connection, parent, bot_ids, *where, first=first, after=after, order=order)
+            return await _LISTING.pages_of(
+                connection, parent, bot_ids, *where, first=first, after=after, order=order, matching=matching
+            )
 
     async def of_orders(self, order_ids: Sequence[int], principal: Principal | None) -> list[list[DryTrade]]:
         """Fills of each order, newest first."""
@@ -80,13 +84,14 @@ class DryTrades:
         *,
         filters: DryTradeFilter | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
     ) -> Page[DryTrade]:
         where = [visible(principal), *_conditions(filters or DryTradeFilter())]
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, total=total)
+            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
 
     async def save(
         self, values: Mapping[str, object], *, principal: Principal | None = None, fence: Fence | None = None

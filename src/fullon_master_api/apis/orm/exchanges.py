@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, insert, select
 
 from fullon_master_api.apis.orm import inputs
+from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, chunks, must_be_admin
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
 from fullon_master_api.apis.orm.tables import cat_exchanges, cat_exchanges_params
@@ -42,13 +43,17 @@ class Exchanges:
         *,
         name: str | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
+        offset: int = 0,
     ) -> Page[Exchange]:
         where: list[ColumnElement[bool]] = [] if name is None else [cat_exchanges.c.name == name]
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, total=total)
+            return await _LISTING.page(
+                connection, *where, first=first, after=after, order=order, matching=matching, total=total, offset=offset
+            )
 
     async def params_of(self, cat_ex_ids: Sequence[int]) -> list[dict[str, str]]:
         """Named values of each exchange, aligned."""

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from fullon_master_api.apis.orm import inputs
+from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, may_write
 from fullon_master_api.apis.orm.order_inputs import complete
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
@@ -91,13 +92,16 @@ class Orders:
         *,
         filters: OrderFilter | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
     ) -> list[Page[Order]]:
         """A page of each bot's orders, newest first, of those that the caller may see."""
         where = [visible(principal), *_conditions(filters or OrderFilter())]
         async with self._database.read() as connection:
-            return await _LISTING.pages_of(connection, orders.c.bot_id, bot_ids, *where, first=first, after=after, order=order)
+            return await _LISTING.pages_of(
+                connection, orders.c.bot_id, bot_ids, *where, first=first, after=after, order=order, matching=matching
+            )
 
     async def of_accounts(
         self,
@@ -106,12 +110,15 @@ class Orders:
         *,
         filters: OrderFilter | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
     ) -> list[Page[Order]]:
         where = [visible(principal), *_conditions(filters or OrderFilter())]
         async with self._database.read() as connection:
-            return await _LISTING.pages_of(connection, orders.c.ex_id, ex_ids, *where, first=first, after=after, order=order)
+            return await _LISTING.pages_of(
+                connection, orders.c.ex_id, ex_ids, *where, first=first, after=after, order=order, matching=matching
+            )
 
     async def page(
         self,
@@ -119,13 +126,14 @@ class Orders:
         *,
         filters: OrderFilter | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
     ) -> Page[Order]:
         where = [visible(principal), *_conditions(filters or OrderFilter())]
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, total=total)
+            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
 
     async def open_of(self, ex_id: int, *, dry_run: bool) -> list[Order]:
         """Every open order of an account, oldest first, for the account service."""

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, FromClause, Select, func, literal, select,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fullon_master_api.apis.orm.columns import ID_MAX, UtcTime
+from fullon_master_api.apis.orm.conditions import Condition, to_sql
 from fullon_master_api.apis.orm.database import chunks
 from fullon_master_api.errors import BadCursor, BadUserInput
 from fullon_master_api.model import Record
@@ -68,7 +69,8 @@ class Listing(Generic[T]):
         self.sorts = dict(sorts)
         self.default = default
         extra = columns or {}
-        self.columns = [(extra[field] if field in extra else table.c[field]).label(field) for field in record.__struct_fields__]
+        self.fields = {field: extra[field] if field in extra else table.c[field] for field in record.__struct_fields__}
+        self.columns = [column.label(field) for field, column in self.fields.items()]
 
     def select(self, *where: ColumnElement[bool]) -> Select[Any]:
         return select(*self.columns).select_from(self.source).where(*where)
@@ -105,6 +107,7 @@ class Listing(Generic[T]):
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         total: bool = False,
         offset: int = 0,
     ) -> Page[T]:
@@ -126,8 +129,10 @@ class Listing(Generic[T]):
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
     ) -> list[Page[T]]:
         """A page of each parent, aligned with `parents`, in one statement whatever their number."""
+        where = (*where, *self._matching(matching))
         order = self._checked_order(order)
         limit = checked_first(first)
         ordering, at = self._order(order)
@@ -163,6 +168,9 @@ class Listing(Generic[T]):
     async def count(self, connection: AsyncConnection, *where: ColumnElement[bool]) -> int:
         statement = select(func.count()).select_from(self.source).where(*where)
         return int(await connection.scalar(statement) or 0)
+
+    def _matching(self, condition: Condition | None) -> list[ColumnElement[bool]]:
+        return [] if condition is None else [to_sql(condition, self.fields)]
 
     def _record(self, row: Any) -> T:
         return self.record(**{field: row[index] for index, field in enumerate(self.record.__struct_fields__)})

@@ -20,12 +20,14 @@ from fullon_master_api.apis.orm.feeds import Feeds
 from fullon_master_api.apis.orm.orders import Orders
 from fullon_master_api.apis.orm.services import Services
 from fullon_master_api.apis.orm.simulations import Simulations
+from fullon_master_api.apis.orm.statistics import Statistics
 from fullon_master_api.apis.orm.strategies import Strategies
 from fullon_master_api.apis.orm.symbols import Symbols
 from fullon_master_api.apis.orm.templates import Templates
 from fullon_master_api.apis.orm.trades import Trades
 from fullon_master_api.apis.orm.users import Users
 from fullon_master_api.apis.orm.vault import Vault
+from fullon_master_api.apis.orm.views import Views
 
 
 class Orm:
@@ -46,6 +48,8 @@ class Orm:
         self.orders = Orders(database)
         self.trades = Trades(database)
         self.dry_trades = DryTrades(database)
+        self.statistics = Statistics(database)
+        self.views = Views(database, self.statistics)
         self.events = Events(database)
         self.services = Services(database)
         self.commands = Commands(database)

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Table, delete, insert, select, true, updat
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.bots import must_read as must_read_bot
+from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, chunks, may_write
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
 from fullon_master_api.apis.orm.tables import bots, strategies, strategies_params
@@ -63,6 +64,7 @@ class Strategies:
         *,
         filters: StrategyFilter | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
@@ -71,7 +73,7 @@ class Strategies:
         given = {name: getattr(chosen, name) for name in chosen.__struct_fields__}
         where = [visible(principal), *(strategies.c[name] == value for name, value in given.items() if value is not None)]
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, total=total)
+            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
 
     async def params_of(self, str_ids: Sequence[int], principal: Principal | None) -> list[dict[str, str]]:
         """Parameters of each strategy, aligned; empty where there is none for this caller."""

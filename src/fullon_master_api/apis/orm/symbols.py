@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, delete, insert, select, tuple_, update
 
 from fullon_master_api.apis.orm import inputs
+from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, chunks, must_be_admin
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
 from fullon_master_api.apis.orm.tables import cat_exchanges, symbols
@@ -77,13 +78,16 @@ class Symbols:
         *,
         filters: SymbolFilter | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
     ) -> list[Page[Symbol]]:
         where = _conditions(filters or SymbolFilter())
         async with self._database.read() as connection:
             parent = symbols.c.cat_ex_id
-            return await _LISTING.pages_of(connection, parent, cat_ex_ids, *where, first=first, after=after, order=order)
+            return await _LISTING.pages_of(
+                connection, parent, cat_ex_ids, *where, first=first, after=after, order=order, matching=matching
+            )
 
     async def page(
         self,
@@ -91,13 +95,14 @@ class Symbols:
         *,
         filters: SymbolFilter | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
     ) -> Page[Symbol]:
         where = _conditions(filters or SymbolFilter())
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, total=total)
+            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
 
     async def active(self, exchanges: Sequence[str] = ()) -> list[Symbol]:
         """Every symbol that is to be collected, of the named exchanges or of all, for the services."""

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import delete, insert, select
 
 from fullon_master_api.apis.orm import inputs
+from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, chunks, must_be_admin
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
 from fullon_master_api.apis.orm.tables import cat_strategies, cat_strategies_params
@@ -42,12 +43,13 @@ class Templates:
         principal: Principal | None = None,
         *,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
     ) -> Page[StrategyTemplate]:
         async with self._database.read() as connection:
-            return await TEMPLATES.page(connection, first=first, after=after, order=order, total=total)
+            return await TEMPLATES.page(connection, first=first, after=after, order=order, matching=matching, total=total)
 
     async def params_of(self, cat_str_ids: Sequence[int]) -> list[dict[str, str]]:
         """Default parameters of each template, aligned."""

@@ -9,10 +9,13 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, insert, or_, select, true
 
 from fullon_master_api.apis.orm import inputs
+from fullon_master_api.apis.orm.bots import must_read as must_read_bot
+from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, may_write
+from fullon_master_api.apis.orm.order_inputs import account_of
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
 from fullon_master_api.apis.orm.profit import ONE, ZERO, Fill, Ledger, quote_fee
-from fullon_master_api.apis.orm.tables import cat_exchanges, exchanges
+from fullon_master_api.apis.orm.tables import bots, exchanges
 from fullon_master_api.apis.orm.tables_trading import orders, trades
 from fullon_master_api.bus import trades_topic
 from fullon_master_api.errors import BadUserInput, Immutable, NotFound
@@ -29,6 +32,7 @@ _LISTING: Final = Listing(
 _FIELDS: Final = (
     "ex_trade_id",
     "ex_order_id",
+    "uid",
     "ex_id",
     "bot_id",
     "order_id",
@@ -43,7 +47,7 @@ _FIELDS: Final = (
     "leverage",
     "time",
 )
-_MAY_LACK: Final = {"cost", "fee"}
+_MAY_LACK: Final = {"uid", "ex_id", "cost", "fee"}
 
 
 class TradeFilter(Record, frozen=True, kw_only=True):
@@ -75,12 +79,15 @@ class Trades:
         *,
         filters: TradeFilter | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
     ) -> list[Page[Trade]]:
         where = [visible(principal), *_conditions(filters or TradeFilter())]
         async with self._database.read() as connection:
-            return await _LISTING.pages_of(connection, trades.c.bot_id, bot_ids, *where, first=first, after=after, order=order)
+            return await _LISTING.pages_of(
+                connection, trades.c.bot_id, bot_ids, *where, first=first, after=after, order=order, matching=matching
+            )
 
     async def of_orders(self, order_ids: Sequence[int], principal: Principal | None) -> list[list[Trade]]:
         """Fills of each order, newest first."""
@@ -93,13 +100,14 @@ class Trades:
         *,
         filters: TradeFilter | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
     ) -> Page[Trade]:
         where = [visible(principal), *_conditions(filters or TradeFilter())]
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, total=total)
+            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
 
     async def newest_time(self, ex_id: int) -> datetime | None:
         """Time of the newest stored fill of an account, from which a service asks the exchange for more."""
@@ -119,7 +127,8 @@ class Trades:
         time; those that come late are matched when they come. A fill that is there already is left as it is, so a repeat
         does no harm. Answers those that are new.
 
-        `order_id` and `bot_id` are found by `ex_order_id` where they are not given. Each new fill makes an event.
+        `order_id` and `bot_id` are found by `ex_order_id` where they are not given, the account by the bot or the owner as for
+        an order. Each new fill makes an event.
         Raises: BadUserInput with the path `(index, field)`, NotFound, Forbidden, StaleEpoch.
         """
         may_write(principal)
@@ -165,33 +174,49 @@ def _has_default(name: str) -> bool:
 
 
 async def _complete(write: Write, principal: Principal | None, rows: list[dict[str, Any]]) -> None:
-    """Owner and exchange from the account, order and bot from the exchange's own order id. The account is the caller's own."""
-    ex_ids = {row["ex_id"] for row in rows}
-    source = exchanges.join(cat_exchanges, exchanges.c.cat_ex_id == cat_exchanges.c.cat_ex_id)
-    mine = true() if principal is None or principal.is_admin else exchanges.c.uid == principal.uid
-    accounts = select(exchanges.c.ex_id, exchanges.c.uid, exchanges.c.cat_ex_id).select_from(source)
-    found = {row.ex_id: row for row in await write.connection.execute(accounts.where(exchanges.c.ex_id.in_(ex_ids), mine))}
-    missing = next((row["ex_id"] for row in rows if row["ex_id"] not in found), None)
-    if missing is not None:
-        raise NotFound(f"no exchange account {missing}", path=("ex_id",))
-    ex_order_ids = {row["ex_order_id"] for row in rows}
-    order_ids = {row["order_id"] for row in rows if "order_id" in row}
-    sent = select(orders.c.ex_id, orders.c.ex_order_id, orders.c.order_id, orders.c.bot_id, orders.c.uid).where(
-        orders.c.ex_id.in_(ex_ids),
-        or_(orders.c.ex_order_id.in_(ex_order_ids), orders.c.order_id.in_(order_ids)),
-    )
-    placed = (await write.connection.execute(sent)).all()
-    by_exchange = {(row.ex_id, row.ex_order_id): row for row in placed}
-    by_id = {row.order_id: row for row in placed}
+    """Owner and exchange from the account, order and bot from the exchange's own order id. The account is the caller's own,
+    and the bot is of the account's owner.
+    """
     for row in rows:
-        account = found[row["ex_id"]]
+        if "ex_id" not in row:
+            bot = None if "bot_id" not in row else await must_read_bot(write, row["bot_id"], principal)
+            row["ex_id"] = (await account_of(write, principal, row, bot)).ex_id
+    ex_ids = {row["ex_id"] for row in rows}
+    mine = true() if principal is None or principal.is_admin else exchanges.c.uid == principal.uid
+    accounts = select(exchanges.c.ex_id, exchanges.c.uid, exchanges.c.cat_ex_id).where(exchanges.c.ex_id.in_(ex_ids), mine)
+    found = {row.ex_id: row for row in await write.connection.execute(accounts)}
+    placed = await _placed(write, ex_ids, rows)
+    owners = await _owners(write, {row["bot_id"] for row in rows if "bot_id" in row})
+    for row in rows:
+        account = found.get(row["ex_id"])
+        if account is None:
+            raise NotFound(f"no exchange account {row['ex_id']}", path=("ex_id",))
         row |= {"uid": account.uid, "cat_ex_id": account.cat_ex_id}
-        order = by_id.get(row["order_id"]) if "order_id" in row else by_exchange.get((row["ex_id"], row["ex_order_id"]))
-        if "order_id" in row and order is None:
+        if "bot_id" in row and owners.get(row["bot_id"]) != account.uid:
+            raise NotFound(f"no bot {row['bot_id']}", path=("bot_id",))
+        order = placed.get(row["order_id"] if "order_id" in row else (row["ex_id"], row["ex_order_id"]))
+        if "order_id" in row and (order is None or order.ex_id != row["ex_id"]):
             raise NotFound(f"no order {row['order_id']} on account {row['ex_id']}", path=("order_id",))
         if order is not None:
             row["order_id"] = order.order_id
             row.setdefault("bot_id", order.bot_id)
+
+
+async def _placed(write: Write, ex_ids: set[int], rows: Sequence[Mapping[str, Any]]) -> dict[Any, Any]:
+    """The orders that the fills may be of, both by `order_id` and by (account, the exchange's own id)."""
+    columns = (orders.c.ex_id, orders.c.ex_order_id, orders.c.order_id, orders.c.bot_id)
+    named = orders.c.order_id.in_({row["order_id"] for row in rows if "order_id" in row})
+    sent = orders.c.ex_order_id.in_({row["ex_order_id"] for row in rows})
+    statement = select(*columns).where(orders.c.ex_id.in_(ex_ids), or_(named, sent))
+    found: dict[Any, Any] = {}
+    for row in await write.connection.execute(statement):
+        found[row.order_id] = found[(row.ex_id, row.ex_order_id)] = row
+    return found
+
+
+async def _owners(write: Write, bot_ids: set[int]) -> dict[int, int]:
+    rows = await write.connection.execute(select(bots.c.bot_id, bots.c.uid).where(bots.c.bot_id.in_(bot_ids)))
+    return {row.bot_id: row.uid for row in rows}
 
 
 async def _save_series(write: Write, rows: Sequence[dict[str, Any]]) -> list[Trade]:

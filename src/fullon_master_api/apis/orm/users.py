@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, or_, select, true, u
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.columns import ID_MAX
+from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, chunks, may_write, must_be_admin, sees_all
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
 from fullon_master_api.apis.orm.tables import refresh_tokens, users, utc_now
@@ -77,6 +78,7 @@ class Users:
         *,
         filters: UserFilter | None = None,
         order: str | None = None,
+        matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
@@ -84,7 +86,9 @@ class Users:
     ) -> Page[User]:
         where = [visible(principal), *_conditions(filters or UserFilter())]
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, total=total, offset=offset)
+            return await _LISTING.page(
+                connection, *where, first=first, after=after, order=order, matching=matching, total=total, offset=offset
+            )
 
     async def credentials_by_mail(self, mail: str) -> Credentials | None:
         async with self._database.read() as connection:
