@@ -17,7 +17,7 @@ from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 
 from fullon_master_api.errors import Forbidden
-from fullon_master_api.executor.fields import batched, rooted
+from fullon_master_api.executor.fields import RowsOf, batched, rooted
 from fullon_master_api.executor.scalars import SCALARS, BigInt
 
 
@@ -291,10 +291,7 @@ class Film(Thing):
     maybe_count: int | None
     text: str
     twin: Book
-
-    @classmethod
-    def is_type_of(cls, obj: Any, _info: Any) -> bool:
-        return isinstance(obj, FilmRow)
+    is_type_of = RowsOf(FilmRow)
 
 
 @strawberry.type

@@ -86,6 +86,8 @@ class Field:
     """A leaf read from an attribute, or a constant: it needs no column of its own."""
     arguments: Mapping[str, Any] | None
     """Arguments that no variable is part of, as the resolver takes them; None when they are coerced at each run."""
+    waits: bool = True
+    """Whether its column may have to wait for something; if not, it needs no task beside its siblings."""
     levels: dict[str, Level] = field(default_factory=dict)
     """Level by concrete type; those of an abstract type are made when a value of that type is first met."""
 
@@ -274,8 +276,10 @@ class _Making:
             way.kind is Kind.ATTRIBUTE and leaf is not None and single is named and way.attribute.isidentifier()
         )
         made = Field(key, parent, definition, details, way, named, leaf, inline, self.constant_arguments(way, definition, node))
+        made.waits = way.kind is Kind.RESOLVE or iscoroutinefunction(way.function) or is_abstract_type(named)
         if isinstance(named, GraphQLObjectType):
-            made.levels[named.name] = self.sublevel(named, details)
+            level = made.levels[named.name] = self.sublevel(named, details)
+            made.waits = made.waits or any(item.waits for item in level.fields)
         return made
 
     def constant_arguments(self, way: Way, definition: GraphQLField, node: FieldNode) -> Mapping[str, Any] | None:

@@ -26,6 +26,7 @@ from strawberry.schema.schema import Schema
 
 from fullon_master_api.executor.core import SteadyExecution
 from fullon_master_api.executor.emission import ROWS_WORTH, Objects, build_of
+from fullon_master_api.executor.fields import RowsOf
 from fullon_master_api.executor.leaves import is_plain
 from fullon_master_api.executor.loading import check_batch
 from fullon_master_api.executor.places import FieldPlace, ItemPlace, PartPlace, Place, RootPlace
@@ -100,15 +101,23 @@ class Frame:
 
     async def _run_level(self, level: Level, rows: list[Any], place: Place) -> list[Any]:
         before = self._failures
-        pending = level.pending
-        if not pending:
-            columns = []
-        elif len(pending) == 1:
-            columns = [await self._run_field(level.fields[pending[0]], rows, place)]
-        else:
+        columns: list[Any] = [None] * len(level.pending)
+        waiting = []
+        for number, position in enumerate(level.pending):
+            if level.fields[position].waits:
+                waiting.append(number)
+            else:
+                columns[number] = await self._run_field(level.fields[position], rows, place)
+        if len(waiting) == 1:
+            columns[waiting[0]] = await self._run_field(level.fields[level.pending[waiting[0]]], rows, place)
+        elif waiting:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._run_field(level.fields[position], rows, place)) for position in pending]
-            columns = [task.result() for task in tasks]
+                tasks = {
+                    number: group.create_task(self._run_field(level.fields[level.pending[number]], rows, place))
+                    for number in waiting
+                }
+            for number, task in tasks.items():
+                columns[number] = task.result()
         return await self._build(level, rows, columns, place, before)
 
     async def _build(self, level: Level, rows: list[Any], columns: list[list[Any]], place: Place, before: int) -> list[Any]:
@@ -365,6 +374,8 @@ class Frame:
     async def _check_type(
         self, item: Field, type_: GraphQLObjectType, is_type_of: Callable[..., Any], values: list[Any], place: Place
     ) -> list[Any]:
+        if isinstance(is_type_of, RowsOf) and all(issubclass(kind, is_type_of.kinds) for kind in set(map(type, values))):
+            return values
         info = self._info(item, place, 0)
         answers = []
         for value in values:
