@@ -200,11 +200,10 @@ class Connection(asyncio.Protocol):
     # ---- a link of the session -----------------------------------------------------------------------------------------
 
     def deliver(self, event: Rendered, wire: Wire, tail: bytes) -> None:
-        head = event.frame(wire, len(tail))
         out = self._out
-        out.append(head)
+        out.append(event.frame(wire, len(tail)))
         out.append(tail)
-        self._out_bytes += len(head)
+        self._out_bytes += event.size
         if not self._touched:
             self._touched = True
             self._flusher.touch(self)
@@ -219,9 +218,10 @@ class Connection(asyncio.Protocol):
     def flush(self) -> None:
         """Write all that waits, at once; kept while the reader is behind, unless it is very much."""
         self._touched = False
-        if self._out and not self._closing and (not self.paused or self._out_bytes > OUT_BYTES_MAX):
-            data = b"".join(self._out)
-            self._out.clear()
+        out = self._out
+        if out and not self._closing and (not self.paused or self._out_bytes > OUT_BYTES_MAX):
+            data = b"".join(out)
+            out.clear()
             self._out_bytes = 0
             self._write(data)
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from fullon_master_api.errors import SlowConsumer
 from fullon_master_api.executor.engine import Prepared
 from fullon_master_api.executor.live import Backlog, Delivery, Feed
-from fullon_master_api.transport.links import Rendered
+from fullon_master_api.transport.links import Link, Rendered
+from fullon_master_api.transport.protocols import Wire
 
 if TYPE_CHECKING:
     from fullon_master_api.transport.hub import Hub
@@ -24,16 +25,16 @@ SPREAD_BUDGET_S: Final = 0.002
 class Outlet(Protocol):
     """Where the events of one subscription go: a socket's operation or an HTTP stream."""
 
-    def is_behind(self) -> bool: ...
+    link: Link
+    wire: Wire
+    tail: bytes
+
+    def context(self) -> Any:
+        """A fresh context of this reader, for an execution that is not shared."""
+        ...
 
     async def wait_ready(self) -> None:
         """Until the reader is no longer behind."""
-        ...
-
-    def deliver(self, event: Rendered) -> None: ...
-
-    def flush(self) -> None:
-        """Send what was delivered without waiting for others."""
         ...
 
     def fail(self, error: Exception) -> None:
@@ -54,18 +55,22 @@ class Waiting:
 class Member:
     """One subscription's place in a group. `pending` is None while it keeps up."""
 
-    __slots__ = ("_count", "bytes_pending", "context", "group", "held", "outlet", "pending")
+    __slots__ = ("_count", "bytes_pending", "group", "held", "outlet", "pending")
 
-    def __init__(self, outlet: Outlet, context: Callable[[], Any]) -> None:
+    def __init__(self, outlet: Outlet) -> None:
         self.outlet = outlet
-        self.context = context
         self.group: Group | None = None
         self.pending: dict[Hashable, Waiting] | None = None
         self.held = False
         self.bytes_pending = 0
         self._count = 0
 
+    def deliver(self, event: Rendered) -> None:
+        outlet = self.outlet
+        outlet.link.deliver(event, outlet.wire, outlet.tail)
+
     def leave(self) -> None:
+        """Get no more events."""
         if self.group is not None:
             self.group.remove(self)
 
@@ -223,19 +228,20 @@ class Group:
 
     async def _spread(self, parts: Sequence[tuple[Hashable, Waiting]], rendered: Rendered) -> None:
         """Hand one event to all members, in slices that leave the loop its breath."""
-        figures = self._hub.figures
-        until = monotonic() + SPREAD_BUDGET_S
+        until, delivered = monotonic() + SPREAD_BUDGET_S, 0
         for number, member in enumerate(list(self.members)):
+            outlet = member.outlet
             if member.group is not self:
                 continue
-            if member.pending is None and not member.outlet.is_behind():
-                member.outlet.deliver(rendered)
-                figures.delivered += 1
+            if member.pending is None and not outlet.link.paused:
+                outlet.link.deliver(rendered, outlet.wire, outlet.tail)
+                delivered += 1
             else:
                 self._park(member, parts)
-            if not number & 63 and monotonic() > until:
+            if not number & 127 and monotonic() > until:
                 await asyncio.sleep(0)
                 until = monotonic() + SPREAD_BUDGET_S
+        self._hub.figures.delivered += delivered
 
     def _park(self, member: Member, parts: Sequence[tuple[Hashable, Waiting]]) -> None:
         try:
@@ -249,16 +255,16 @@ class Group:
         """Hand a reader what waited for it, as far as it takes it."""
         pending = member.pending
         if self.feed.merge is not None and pending:
-            if not member.outlet.is_behind():
+            if not member.outlet.link.paused:
                 events = [waiting.event for waiting in pending.values()]
                 member.pending, member.held, member.bytes_pending = {}, True, 0
                 self._hub.spawn(self._tell_late(member, events), "live.late")
             return
-        while pending and not member.outlet.is_behind():
+        while pending and not member.outlet.link.paused:
             waiting = pending.pop(next(iter(pending)))
             assert waiting.body is not None
             member.bytes_pending -= len(waiting.body.body)
-            member.outlet.deliver(waiting.body)
+            member.deliver(waiting.body)
             self._hub.figures.delivered += 1
         if not pending:
             member.pending, member.bytes_pending = None, 0
@@ -281,10 +287,10 @@ class Group:
         """An event for one reader, executed as that reader."""
         try:
             self._hub.figures.executions += 1
-            body = await self._hub.engine.execute_event(self.prepared, self.variables, member.context(), event)
+            body = await self._hub.engine.execute_event(self.prepared, self.variables, member.outlet.context(), event)
         except Exception as error:  # Told to the reader: a coded error as itself, a fault of ours as INTERNAL.
             member.outlet.fail(error)
         else:
             if member.group is not None:
-                member.outlet.deliver(Rendered(body))
+                member.deliver(Rendered(body))
                 self._hub.figures.delivered += 1

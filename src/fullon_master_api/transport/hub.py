@@ -14,7 +14,7 @@ import orjson
 from graphql import GraphQLError
 
 from fullon_master_api.bus import Bus
-from fullon_master_api.errors import GatewayError, ServerShutdown, SlowConsumer
+from fullon_master_api.errors import GatewayError, ServerShutdown, SlowConsumer, TimedOut
 from fullon_master_api.executor.answers import DocumentError, refusal
 from fullon_master_api.executor.engine import Engine, Prepared, RootCall
 from fullon_master_api.executor.live import LIVE, Delivery, Feed, Share, stream_cursor
@@ -29,6 +29,7 @@ log = get_logger(__name__)
 SWEEP_S: Final = 0.25
 UNSHAREABLE_MAX: Final = 1_000
 RENDERED_MAX: Final = 256
+OPENING_MAX: Final = 64
 
 MakeContext = Callable[[Principal | None, str], Any]
 """`make_context(principal, request_id)`: a fresh context, for one operation or one event."""
@@ -99,6 +100,7 @@ class Hub:
         self._unshareable: OrderedDict[Hashable, None] = OrderedDict()
         self._lossless: dict[Hashable, Lossless] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._opening = asyncio.Semaphore(OPENING_MAX)
 
     async def __aenter__(self) -> Hub:
         self.spawn(self._sweep(), "live.sweep")
@@ -162,19 +164,24 @@ class Hub:
         if opener is None:
             raise DocumentError([refusal("BAD_USER_INPUT", f"{call.key!r} is not a stream", prepared.operation)])
         try:
-            return cast("Feed", await opener(context, **call.arguments))
+            async with asyncio.timeout(self.engine.limits.timeout_s):
+                return cast("Feed", await opener(context, **call.arguments))
+        except TimeoutError as error:
+            raise TimedOut(f"the stream could not be opened within {self.engine.limits.timeout_s:g} s") from error
         except Exception as error:
             located = GraphQLError(str(error), prepared.operation, path=[call.key], original_error=error)
             raise DocumentError([located]) from error
 
     async def run_stream(
-        self, outlet: Outlet, member: Member, prepared: Prepared, variables: Mapping[str, Any], principal: Principal | None
+        self, member: Member, prepared: Prepared, variables: Mapping[str, Any], principal: Principal | None
     ) -> None:
         """Open a subscription and see its snapshot out. Returns when it lives in a group; a lossless one runs until it ends."""
-        feed = await self.open_feed(prepared, variables, member.context())
+        # A crowd that reconnects opens its streams in turn: the stores see a queue, and other work is not buried under it.
+        async with self._opening:
+            feed = await self.open_feed(prepared, variables, member.outlet.context())
         self.figures.streams_opened += 1
         if feed.delivery is Delivery.LOSSLESS:
-            await self._follow(outlet, member, prepared, variables, feed)
+            await self._follow(member, prepared, variables, feed)
             return
         group = self._group(prepared, variables, feed, principal, member)
         group.add(member, held=feed.snapshot is not None)
@@ -188,7 +195,7 @@ class Hub:
     ) -> Group:
         key = _share_key(prepared, variables, feed.share, principal)
         if key is None or (prepared, feed.share) in self._unshareable:
-            return self._open_group(object(), prepared, variables, feed, member.context)
+            return self._open_group(object(), prepared, variables, feed, member.outlet.context)
         assert feed.share is not None
         return self._groups.get(key) or self._open_group(key, prepared, variables, feed, self._shared(feed.share, principal))
 
@@ -214,7 +221,7 @@ class Hub:
 
     def group_alone(self, group: Group, member: Member) -> Group:
         """A group of the same stream for one member, executed as that member."""
-        return self._open_group(object(), group.prepared, group.variables, group.feed, member.context)
+        return self._open_group(object(), group.prepared, group.variables, group.feed, member.outlet.context)
 
     def mark_unshareable(self, group: Group) -> None:
         """Later readers of this operation are not grouped at all."""
@@ -233,7 +240,7 @@ class Hub:
 
     # ---- lossless ------------------------------------------------------------------------------------------------------
 
-    async def _follow(self, outlet: Outlet, member: Member, prepared: Prepared, variables: Mapping[str, Any], feed: Feed) -> None:
+    async def _follow(self, member: Member, prepared: Prepared, variables: Mapping[str, Any], feed: Feed) -> None:
         """Every event after the cursor, at the reader's own pace: what it has not taken stays in the store."""
         topic, after = feed.topics[0], feed.after
         if after is not None:
@@ -243,7 +250,7 @@ class Hub:
             after = snapshot.after
             for event in snapshot.events:
                 self.figures.executions += 1
-                outlet.deliver(Rendered(await self.engine.execute_event(prepared, variables, member.context(), event)))
+                member.deliver(Rendered(await self.engine.execute_event(prepared, variables, member.outlet.context(), event)))
         key = _share_key(prepared, variables, feed.share, None) or object()
         shared = self._lossless.setdefault(key, Lossless())
         shared.readers += 1
@@ -254,9 +261,9 @@ class Hub:
                     if event is None:
                         continue
                     rendered = await self._render_once(shared, message.sequence, prepared, variables, feed, member, event)
-                    await self._wait_for(outlet, topic, message.sequence)
-                    outlet.deliver(rendered)
-                    outlet.flush()
+                    await self._wait_for(member.outlet, topic, message.sequence)
+                    member.deliver(rendered)
+                    member.outlet.link.flush()
                     self.figures.delivered += 1
         finally:
             shared.readers -= 1
@@ -276,7 +283,7 @@ class Hub:
         """The event's body, executed by the first of its readers and kept for the others."""
         if feed.share is None or feed.share.principal is None:
             self.figures.executions += 1
-            return Rendered(await self.engine.execute_event(prepared, variables, member.context(), event))
+            return Rendered(await self.engine.execute_event(prepared, variables, member.outlet.context(), event))
         async with shared.turn:
             rendered = shared.rendered.get(sequence)
             if rendered is None:
@@ -290,7 +297,7 @@ class Hub:
 
     async def _wait_for(self, outlet: Outlet, topic: str, sequence: int) -> None:
         """Until the reader keeps up. Raises SlowConsumer, with the cursor to resume after, when it does not in time."""
-        if not outlet.is_behind():
+        if not outlet.link.paused:
             return
         try:
             async with asyncio.timeout(self._stall_s):

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 from fullon_master_api.transport.frames import frame_header
 from fullon_master_api.transport.protocols import Wire
 
+WIRES_MAX: Final = 2
 QUEUED_MAX: Final = 1_000
 """Control messages and answers that may wait for a reader that is behind; events have their own outboxes."""
 
@@ -26,23 +27,24 @@ GONE: Final = (OSError, RuntimeError, WebSocketDisconnect)
 class Rendered:
     """The body of one event, spelled for the wire once for all its readers."""
 
-    __slots__ = ("_frames", "_texts", "body")
+    __slots__ = ("_frames", "_texts", "body", "size")
 
     def __init__(self, body: bytes) -> None:
         self.body = body
-        self._texts: dict[bytes, str] = {}
-        self._frames: dict[tuple[bytes, int], bytes] = {}
+        self.size = len(body)
+        self._texts: dict[int, str] = {}
+        self._frames: dict[int, bytes] = {}
 
     def text(self, wire: Wire) -> str:
         """Head and body; the reader's tail follows."""
-        text = self._texts.get(wire.event_head)
+        text = self._texts.get(wire.number)
         if text is None:
-            text = self._texts[wire.event_head] = (wire.event_head + self.body).decode()
+            text = self._texts[wire.number] = (wire.event_head + self.body).decode()
         return text
 
     def frame(self, wire: Wire, tail_length: int) -> bytes:
         """The same with the frame's header before it, for readers whose tail has that many bytes."""
-        key = (wire.event_head, tail_length)
+        key = tail_length * WIRES_MAX + wire.number
         frame = self._frames.get(key)
         if frame is None:
             length = len(wire.event_head) + len(self.body) + tail_length

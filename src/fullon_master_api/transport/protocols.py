@@ -51,6 +51,7 @@ class Wire:
     """How one protocol spells its messages. The heads before an event's body have equal length in both."""
 
     name: str
+    number: int
     said: Mapping[str, Say]
     event_head: bytes
     error_list: bool  # an error message carries a list of errors, else the first one
@@ -59,6 +60,7 @@ class Wire:
 
 TRANSPORT_WS: Final = Wire(
     name="graphql-transport-ws",
+    number=0,
     said={
         "connection_init": Say.INIT,
         "subscribe": Say.START,
@@ -72,6 +74,7 @@ TRANSPORT_WS: Final = Wire(
 )
 LEGACY_WS: Final = Wire(
     name="graphql-ws",
+    number=1,
     said={
         "connection_init": Say.INIT,
         "start": Say.START,

@@ -217,17 +217,19 @@ class Session:
 class Stream:
     """One operation of a session, from its start to `complete` or `error`."""
 
-    __slots__ = ("_id", "_request_id", "_session", "_tail", "member", "task")
+    __slots__ = ("_id", "_request_id", "_session", "link", "member", "tail", "task", "wire")
 
     def __init__(self, session: Session, identity: str) -> None:
+        self.link = session._link
+        self.wire = session._wire
+        self.tail = protocols.event_tail(identity)
+        self.member = Member(self)
+        self.task: asyncio.Task[None] | None = None
         self._session = session
         self._id = identity
-        self._tail = protocols.event_tail(identity)
         self._request_id = new_request_id()
-        self.member = Member(self, self._context)
-        self.task: asyncio.Task[None] | None = None
 
-    def _context(self) -> Any:
+    def context(self) -> Any:
         return self._session._desk.make_context(self._session.principal, self._request_id)
 
     async def run(self, operation: Operation) -> None:
@@ -235,36 +237,27 @@ class Stream:
         try:
             prepared = desk.engine.prepare(operation.query, operation.operation_name)
             if prepared.kind is OperationType.SUBSCRIPTION:
-                await desk.hub.run_stream(self, self.member, prepared, operation.variables, self._session.principal)
+                await desk.hub.run_stream(self.member, prepared, operation.variables, self._session.principal)
                 return
-            answer = await desk.engine.execute(prepared, operation.variables, self._context())
+            answer = await desk.engine.execute(prepared, operation.variables, self.context())
         except DocumentError as error:
             self._finish(self._errors([render_error(each, self._request_id) for each in error.errors]))
         except Exception as error:  # A coded error is told as itself, a fault of ours as INTERNAL.
             self.fail(error)
         else:
-            self.deliver(Rendered(answer.body))
+            self.member.deliver(Rendered(answer.body))
             self._finish(protocols.complete_message(self._id))
+        finally:
+            self.task = None
 
     # ---- an outlet of the hub ------------------------------------------------------------------------------------------
 
-    def is_behind(self) -> bool:
-        return self._session._link.paused
-
     async def wait_ready(self) -> None:
         session = self._session
-        while session._link.paused and not session._ended:
+        while self.link.paused and not session._ended:
             if session._behind is None:
                 session._behind = asyncio.Event()
             await session._behind.wait()
-
-    def deliver(self, event: Rendered) -> None:
-        session = self._session
-        if session._streams.get(self._id) is self:
-            session._link.deliver(event, session._wire, self._tail)
-
-    def flush(self) -> None:
-        self._session._link.flush()
 
     def fail(self, error: Exception) -> None:
         self._finish(self._errors([_rendered(error, self._request_id)]))

@@ -1,0 +1,142 @@
+"""The load client of `fanout.py`: a thousand sockets on one thread, read by epoll and counted without decoding."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+
+NEXT = b'"type":"next"'
+STAMP = b'"last":"'
+BATCH = 50
+
+
+def masked(text: str) -> bytes:
+    """One text frame of a client; the mask is zero, so the payload stands as it is."""
+    data = text.encode()
+    length = bytes((0x80 | len(data),)) if len(data) < 126 else bytes((0x80 | 126,)) + len(data).to_bytes(2, "big")
+    return b"\x81" + length + b"\0\0\0\0" + data
+
+
+class Reader:
+    """One socket with its subscriptions."""
+
+    __slots__ = ("fd", "seen", "sock", "tail")
+
+    def __init__(self, host: str, port: int) -> None:
+        self.sock = socket.create_connection((host, port))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.fd = self.sock.fileno()
+        self.tail = b""
+        self.seen = 0
+
+    def say(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def wait_for(self, text: bytes) -> None:
+        data = b""
+        while text not in data:
+            part = self.sock.recv(65536)
+            if not part:
+                raise ConnectionError(f"the server hung up: {data[-300:]!r}")
+            data += part
+        self._count(data)
+
+    def _count(self, data: bytes) -> int:
+        data = self.tail + data
+        self.tail = data[-(len(NEXT) - 1) :]
+        found = data.count(NEXT)
+        self.seen += found
+        return found
+
+
+class Crowd:
+    """All sockets of one run."""
+
+    def __init__(self, url: str, token: str) -> None:
+        host, _, port = url.partition(":")
+        self._address = (host, int(port))
+        self._token = token
+        self.readers: list[Reader] = []
+        self._poll = select.epoll()
+        self._by_fd: dict[int, Reader] = {}
+        self.latencies_ns: list[int] = []
+
+    def connect(self, count: int, queries: Sequence[str]) -> float:
+        """Open `count` sockets and subscribe each to all `queries`, with ids of its own; the seconds it took."""
+        started = time.monotonic()
+        for start in range(0, count, BATCH):
+            self._connect(min(BATCH, count - start), queries)
+        return time.monotonic() - started
+
+    def _connect(self, count: int, queries: Sequence[str]) -> None:
+        readers = [Reader(*self._address) for _ in range(count)]
+        key = base64.b64encode(os.urandom(16)).decode()
+        handshake = (
+            f"GET /graphql HTTP/1.1\r\nHost: {self._address[0]}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+        ).encode()
+        for reader in readers:
+            reader.say(handshake)
+        init = masked(json.dumps({"type": "connection_init", "payload": {"token": self._token}}))
+        for reader in readers:
+            reader.wait_for(b"\r\n\r\n")
+            reader.say(init)
+        for reader in readers:
+            reader.wait_for(b"connection_ack")
+        for reader in readers:
+            for query in queries:
+                message = {"type": "subscribe", "id": str(uuid.uuid4()), "payload": {"query": query}}
+                reader.say(masked(json.dumps(message)))
+        for reader in readers:
+            reader.sock.setblocking(False)
+            self._poll.register(reader.fd, select.EPOLLIN)
+            self._by_fd[reader.fd] = reader
+        self.readers += readers
+
+    def receive(self, count: int, *, timeout_s: float = 60.0, stamped: bool = False) -> int:
+        """Read until `count` events came or nothing does for long; how many came."""
+        got, until = 0, time.monotonic() + timeout_s
+        while got < count and time.monotonic() < until:
+            got += sum(self._ready(0.2, stamped=stamped))
+        return got
+
+    def receive_until(self, done_fd: int, *, stamped: bool) -> int:
+        """Read until the server's own output says something, then a little longer; how many events came."""
+        self._poll.register(done_fd, select.EPOLLIN)
+        got, until = 0, None
+        while until is None or time.monotonic() < until:
+            for found in self._ready(0.05, stamped=stamped):
+                got += found
+            if until is None and select.select([done_fd], [], [], 0)[0]:
+                self._poll.unregister(done_fd)
+                until = time.monotonic() + 0.5
+        return got
+
+    def _ready(self, timeout_s: float, *, stamped: bool) -> Iterator[int]:
+        for fd, _event in self._poll.poll(timeout_s):
+            reader = self._by_fd.get(fd)
+            if reader is None:
+                continue
+            try:
+                data = reader.sock.recv(262_144)
+            except BlockingIOError:
+                continue
+            if not data:
+                raise ConnectionError("the server hung up in the middle of a run")
+            if stamped:
+                place = data.rfind(STAMP)
+                end = data.find(b'"', place + len(STAMP))
+                if place >= 0 and end > 0:
+                    self.latencies_ns.append(time.monotonic_ns() - int(data[place + len(STAMP) : end]))
+            yield reader._count(data)
+
+    def close(self) -> None:
+        for reader in self.readers:
+            reader.sock.close()
+        self._poll.close()
