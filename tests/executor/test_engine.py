@@ -290,14 +290,27 @@ async def test_an_event_is_answered_by_the_subscription_it_belongs_to() -> None:
     assert caught.value.codes == ("BAD_USER_INPUT",)
 
 
-def test_what_is_remembered_is_bounded_and_refusals_push_nothing_good_out() -> None:
-    small = Engine(schema, Limits(documents_max=3, refusals_max=2))
+def test_an_operation_that_is_asked_again_outlives_a_flood_of_others() -> None:
+    small = Engine(schema, Limits(documents_max=4, refusals_max=2))
     good = small.prepare("{ slow }")
-    for number in range(10):
-        refused(f"{{ nothing{number} }}", using=small)
-
     assert small.prepare("{ slow }") is good
-    assert small.prepare("{ slow }", None) is good
-    for number in range(3):
+
+    for number in range(50):
+        refused(f"{{ nothing{number} }}", using=small)
         small.prepare(f"{{ a{number}: slow }}")
-    assert small.prepare("{ slow }") is not good
+
+    assert small.prepare("{ slow }", None) is good
+    once = small.prepare("{ once: slow }")
+    small.prepare("{ other: slow }")
+    assert small.prepare("{ once: slow }") is not once
+
+
+def test_what_is_remembered_is_bounded_in_bytes() -> None:
+    small = Engine(schema, Limits(documents_bytes_max=400))
+    texts = [f"{{ slow }} # {number:080d}" for number in range(20)]
+    for _ in range(2):
+        first = [small.prepare(text) for text in texts]
+
+    again = [small.prepare(text) for text in texts]
+
+    assert sum(a is b for a, b in zip(first, again, strict=True)) < 10

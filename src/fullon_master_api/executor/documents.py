@@ -64,6 +64,13 @@ class Recent(Generic[V]):
             self._values.move_to_end(key)
         return value
 
+    def take(self, key: tuple[str, str | None]) -> V | None:
+        """The value of a key, which is no longer remembered."""
+        value = self._values.pop(key, None)
+        if value is not None:
+            self._bytes -= len(key[0])
+        return value
+
     def put(self, key: tuple[str, str | None], value: V) -> None:
         """Remember a value; those used longest ago give way."""
         if key not in self._values:
@@ -75,19 +82,29 @@ class Recent(Generic[V]):
 
 
 class Documents:
-    """Operations by text and name. Refused texts have a small memory of their own, so they push no good one out."""
+    """Operations by text and name.
+
+    What was asked once is remembered apart from what was asked again, and what was refused apart from both: a flood of texts that
+    nobody repeats, good or bad, pushes out none that clients use.
+    """
 
     def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
         self._schema = schema
         self._limits = limits
-        self._prepared: Recent[Prepared] = Recent(limits.documents_max, limits.documents_bytes_max)
-        self._refused: Recent[tuple[GraphQLError, ...]] = Recent(limits.refusals_max, limits.documents_bytes_max // 8)
+        quarter, bytes_quarter = max(1, limits.documents_max // 4), limits.documents_bytes_max // 4
+        self._once: Recent[Prepared] = Recent(quarter, bytes_quarter)
+        self._again: Recent[Prepared] = Recent(max(1, limits.documents_max - quarter), 3 * bytes_quarter)
+        self._refused: Recent[tuple[GraphQLError, ...]] = Recent(limits.refusals_max, limits.documents_bytes_max)
 
     def prepare(self, text: str, name: str | None) -> Prepared:
         """The operation of that text and name; DocumentError with a coded error when it cannot be run."""
         key = (text, name)
-        prepared = self._prepared.get(key)
+        prepared = self._again.get(key)
         if prepared is not None:
+            return prepared
+        prepared = self._once.take(key)
+        if prepared is not None:
+            self._again.put(key, prepared)
             return prepared
         check_size(text, self._limits)
         errors = self._refused.get(key)
@@ -98,7 +115,7 @@ class Documents:
         except DocumentError as error:
             self._refused.put(key, error.errors)
             raise
-        self._prepared.put(key, prepared)
+        self._once.put(key, prepared)
         return prepared
 
     def _read(self, text: str, name: str | None) -> Prepared:

@@ -53,7 +53,8 @@ class Limits:
     """Rows that a list without `first`, `last` or `limit` is counted as."""
     timeout_s: float = 30.0
     documents_max: int = 1_000
-    documents_bytes_max: int = 8_000_000
+    documents_bytes_max: int = 400_000
+    """Bytes of text of all remembered operations; each byte of text holds about 350 bytes of syntax tree and plan."""
     refusals_max: int = 200
 
 
