@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -16,26 +16,49 @@ from fullon_master_api.errors import BadUserInput
 STEP_DECIMALS: Final = 3  # a part times 10**3 stays below 2**63, so quantities grow by at most three digits at once
 
 
+class Digits(NamedTuple):
+    """What numbers need: the most digits behind the point, and the largest of them."""
+
+    decimals: int = 0
+    largest: str = "0"
+
+
+class Decimals(NamedTuple):
+    """What the caller knows of the market's steps; None where it does not."""
+
+    price: int | None = None
+    quantity: int | None = None
+
+
+NO_DIGITS: Final = Digits()
+UNKNOWN: Final = Decimals()
+
+
+def digits_of(texts: Sequence[str]) -> Digits:
+    """Of numbers in plain notation; those with as many digits before the point compare as texts."""
+    largest = max(texts, key=_magnitude, default="0")
+    return Digits(decimals_max(texts), largest)
+
+
+def _magnitude(text: str) -> tuple[int, str]:
+    text = text.lstrip("0")
+    return len(text.partition(".")[0]), text
+
+
 def open_series(
-    exchange: str,
-    symbol: str,
-    *,
-    prices: Sequence[str],
-    quantities: Sequence[str],
-    price_decimals: int | None,
-    quantity_decimals: int | None,
+    exchange: str, symbol: str, *, prices: Digits = NO_DIGITS, quantities: Digits = NO_DIGITS, decimals: Decimals = UNKNOWN
 ) -> Transaction[Series]:
     """The series, made if it is new, locked for this transaction, with room for these numbers.
 
     Raises: BadUserInput for a number that does not fit 18 digits (price) or 33 digits (quantity) beside the stored ones.
     """
-    shown_price = max(price_decimals or 0, decimals_max(prices))
-    shown_quantity = max(quantity_decimals or 0, decimals_max(quantities))
+    shown_price = max(decimals.price or 0, prices.decimals)
+    shown_quantity = max(decimals.quantity or 0, quantities.decimals)
     key = (exchange, symbol)
     found = yield Run(sql.GET_SERIES, key)
     if not found:
-        first_price = shown_price if price_decimals is not None else max(EXPONENT_DEFAULT, shown_price)
-        first_quantity = shown_quantity if quantity_decimals is not None else max(EXPONENT_DEFAULT, shown_quantity)
+        first_price = shown_price if decimals.price is not None else max(EXPONENT_DEFAULT, shown_price)
+        first_quantity = shown_quantity if decimals.quantity is not None else max(EXPONENT_DEFAULT, shown_quantity)
         yield Run(sql.ADD_SERIES, (*key, first_price, first_quantity, shown_price, shown_quantity))
         found = yield Run(sql.GET_SERIES, key)
     series = Series(**dict(zip(Series.__struct_fields__, found[0], strict=True)))
@@ -46,8 +69,10 @@ def open_series(
     )
     wanted = msgspec.structs.replace(
         wanted,
-        price_exponent=_exponent(prices, series.price_exponent, wanted.price_decimals, INT64_MAX, "price"),
-        quantity_exponent=_exponent(quantities, series.quantity_exponent, wanted.quantity_decimals, QUANTITY_MAX, "quantity"),
+        price_exponent=_exponent(prices.largest, series.price_exponent, wanted.price_decimals, INT64_MAX, "price"),
+        quantity_exponent=_exponent(
+            quantities.largest, series.quantity_exponent, wanted.quantity_decimals, QUANTITY_MAX, "quantity"
+        ),
     )
     if wanted != series:
         yield from _rescale_prices(series, wanted)
@@ -57,27 +82,16 @@ def open_series(
     return wanted
 
 
-def _exponent(texts: Sequence[str], kept: int, shown: int, largest: int, name: str) -> int:
+def _exponent(largest: str, kept: int, shown: int, limit: int, name: str) -> int:
     """The exponent to keep: the present one if it does, else exactly the digits that are shown."""
     exponent = max(kept, shown)
-    longest = max(texts, key=_whole_digits, default="0")
-    if len(texts) and _largest(texts, _whole_digits(longest), exponent) > largest:
+    if scaled(largest, exponent) > limit:
         exponent = shown
-        if _largest(texts, _whole_digits(longest), exponent) > largest:
+        if scaled(largest, exponent) > limit:
             raise BadUserInput(
-                f"{name} was {longest}: with the {shown} decimals of its series it is too large to be kept exactly"
+                f"{name} was {largest}: with the {shown} decimals of its series it is too large to be kept exactly"
             )
     return exponent
-
-
-def _whole_digits(text: str) -> int:
-    return len(text.partition(".")[0].lstrip("0"))
-
-
-def _largest(texts: Sequence[str], digits: int, exponent: int) -> int:
-    if digits + exponent < 18:
-        return 0  # far below every limit
-    return max(scaled(text, exponent) for text in texts if _whole_digits(text) == digits)
 
 
 def _rescale_prices(series: Series, wanted: Series) -> Transaction[None]:

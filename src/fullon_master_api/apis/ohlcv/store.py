@@ -8,28 +8,25 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from fullon_master_api.apis.ohlcv import reading, writing
 from fullon_master_api.apis.ohlcv import statements as sql
 from fullon_master_api.apis.ohlcv.door import check_candles, check_names, check_trades, id_of
-from fullon_master_api.apis.ohlcv.frames import NS, STORED, WIDTH_S, Frame, frame
+from fullon_master_api.apis.ohlcv.frames import NS, STORED, WIDTH_S
 from fullon_master_api.apis.ohlcv.postgres import open_postgres
 from fullon_master_api.apis.ohlcv.reading import Row
 from fullon_master_api.apis.ohlcv.records import Appended, Fill, Interval, Origin, Source, Upserted
+from fullon_master_api.apis.ohlcv.scaling import Decimals
+from fullon_master_api.apis.ohlcv.spans import LIMIT_MAX, TIME_MAX_S, Key, Span, aligned, check_range, distinct_keys
 from fullon_master_api.apis.ohlcv.sqlite import SqliteDriver
 from fullon_master_api.apis.ohlcv.steps import Driver
-from fullon_master_api.apis.ohlcv.writing import TRADES_KIND, Decimals
-from fullon_master_api.errors import BadUserInput, TooLarge
+from fullon_master_api.apis.ohlcv.writing import TRADES_KIND
+from fullon_master_api.errors import BadUserInput
 from fullon_master_api.model import Candle, CandleColumns, Fence, MarketTrade, Timeframe
 
 T = TypeVar("T")
-Key = tuple[str, str]
-"""(exchange, symbol)"""
-LIMIT_MAX: Final = 5_000
-ANSWER_ROWS_MAX: Final = 500_000
-BASE_ROWS_MAX: Final = 400_000
-TIME_MAX_S: Final = 8_000_000_000  # the year 2223, past which nanoseconds would leave 64 bits
+R = TypeVar("R")
 
 
 class OhlcvStore:
@@ -156,7 +153,7 @@ class OhlcvStore:
 
         Raises: BadUserInput for a limit outside 1 to `limit_max`, an end before the start, an unknown zone.
         """
-        _check_range(start_ns, end_ns, limit, limit_max)
+        check_range(start_ns, end_ns, limit, limit_max)
         span = Span(timeframe, start_ns=start_ns, end_ns=end_ns, limit=limit, zone=zone, newest=newest)
         return await self._read(keys, span, fill, reading.candles)
 
@@ -173,7 +170,7 @@ class OhlcvStore:
         newest: bool | None = None,
     ) -> list[CandleColumns]:
         """The same candles as columns of floats, for charts."""
-        _check_range(start_ns, end_ns, limit, LIMIT_MAX)
+        check_range(start_ns, end_ns, limit, LIMIT_MAX)
         span = Span(timeframe, start_ns=start_ns, end_ns=end_ns, limit=limit, zone=zone, newest=newest)
         return await self._read(keys, span, fill, reading.columns)
 
@@ -192,17 +189,17 @@ class OhlcvStore:
         limit_max: int = LIMIT_MAX,
     ) -> list[list[MarketTrade]]:
         """Public trades of each key, oldest first; trades of one instant in the order of their ids."""
-        _check_range(start_ns, end_ns, limit, limit_max)
+        check_range(start_ns, end_ns, limit, limit_max)
         if newest is None:
             newest = start_ns is None
-        distinct = _distinct(keys, limit)
+        distinct = distinct_keys(keys, limit)
         low_ns, high_ns = start_ns or 0, TIME_MAX_S * NS if end_ns is None else end_ns
         statement = sql.READ_TRADES_NEWEST if newest else sql.READ_TRADES_OLDEST
         rows = await self._driver.read(statement, distinct, low_ns, high_ns, limit) if distinct else []
         found = {
             position: reading.trades(group[-limit:] if newest else group[:limit]) for position, group in reading.by_position(rows)
         }
-        return _aligned(keys, distinct, found, [])
+        return aligned(keys, distinct, found, [])
 
     async def last_trades(self, keys: Sequence[Key]) -> list[MarketTrade | None]:
         """The newest trade of each key."""
@@ -210,13 +207,13 @@ class OhlcvStore:
 
     async def coverage(self, keys: Sequence[Key], timeframe: Timeframe | None = None) -> list[list[Interval]]:
         """Spans of which everything is stored, oldest first: of the candles of 1m, 1h or 1d, or of the trades (None)."""
-        distinct = _distinct(keys, 1)
+        distinct = distinct_keys(keys, 1)
         kind = TRADES_KIND if timeframe is None else WIDTH_S[timeframe]
         rows = await self._driver.read(sql.READ_COVERAGE, distinct, kind) if distinct else []
         found = {
             position: [Interval(start_ns=row[1], end_ns=row[2]) for row in group] for position, group in reading.by_position(rows)
         }
-        return _aligned(keys, distinct, found, [])
+        return aligned(keys, distinct, found, [])
 
     async def origins(self, key: Key, timeframe: Timeframe, *, start_ns: int, end_ns: int) -> list[Origin]:
         """Where stored candles came from and how often they were revised; at most 5,000."""
@@ -228,7 +225,7 @@ class OhlcvStore:
         return [(exchange, symbol) for exchange, symbol in await self._driver.read(sql.READ_SERIES_NAMES)]
 
     async def _read(self, keys: Sequence[Key], span: Span, fill: Fill, build: Callable[[Sequence[Row]], T]) -> list[T]:
-        distinct = _distinct(keys, span.limit)
+        distinct = distinct_keys(keys, span.limit)
         if not distinct:
             return []
         rows = await self._driver.read(span.statement, distinct, *span.args)
@@ -251,90 +248,11 @@ class OhlcvStore:
             }
 
         built = await self._driver.compute(shape) if len(rows) > LIMIT_MAX else shape()
-        return _aligned(keys, distinct, built, build([]))
+        return aligned(keys, distinct, built, build([]))
 
     async def _checked(self, given: Sequence[T], check: Callable[[Sequence[T]], R]) -> R:
         """Check many rows beside the event loop, few on it."""
         return await self._driver.compute(partial(check, given)) if len(given) > LIMIT_MAX else check(given)
-
-
-R = TypeVar("R")
-
-
-class Span:
-    """Which candles a read wants, as the arguments of its statement."""
-
-    def __init__(
-        self, timeframe: Timeframe, *, start_ns: int | None, end_ns: int | None, limit: int, zone: str, newest: bool | None
-    ) -> None:
-        self.limit = limit
-        self.frame: Frame = frame(timeframe, zone)
-        self.newest = start_ns is None if newest is None else newest
-        self._ranged = start_ns is not None
-        self._bounded = end_ns is not None
-        self._low_s = 0 if start_ns is None else self.frame.ceil(-(-start_ns // NS))
-        self._high_s = TIME_MAX_S if end_ns is None else self.frame.ceil(-(-end_ns // NS))
-        self._base_s = WIDTH_S[self.frame.base]
-        wanted = limit * self.frame.ratio
-        if wanted > BASE_ROWS_MAX:
-            raise TooLarge(
-                f"limit was {limit}: at {timeframe.value} in {zone} at most {BASE_ROWS_MAX // self.frame.ratio} candles"
-            )
-        hour_s = self._low_s - self._low_s % self._base_s  # a candle may begin within an hour that is read as a whole
-        self.args: tuple[int, ...] = (self._base_s, hour_s, self._high_s, wanted)
-        if self.frame.stored:
-            self.statement = sql.READ_NEWEST if self.newest else sql.READ_OLDEST
-        elif self.frame.fixed:
-            self.statement = sql.READ_AGGREGATED_NEWEST if self.newest else sql.READ_AGGREGATED_OLDEST
-            self.args = (*self.args, self.frame.origin_s, self.frame.width_s)
-        else:
-            self.statement = sql.READ_CLOCKED_NEWEST if self.newest else sql.READ_CLOCKED_OLDEST
-
-    @property
-    def edges(self) -> tuple[int, int, int]:
-        """What to look up beside the range: (stored timeframe, its start, its end)."""
-        return self._base_s, self._low_s, self._high_s
-
-    def shaped(self, rows: list[Row], fill: Fill, neighbours: Row | None) -> list[Row]:
-        """The rows of one key as the candles that were asked for."""
-        if self.frame.splits_hours:
-            rows = [row for row in rows if self._low_s <= row[2] < self._high_s]
-        if not self.frame.fixed:
-            rows = reading.aggregate(rows, self.frame)
-        rows = rows[-self.limit :] if self.newest else rows[: self.limit]
-        if fill is Fill.PREVIOUS_CLOSE and neighbours is not None:
-            scale, close, follows = neighbours
-            gaps = reading.Gaps(
-                self.frame,
-                self.limit,
-                start_s=self._low_s if self._ranged else None,
-                before=None if close is None else (scale, close),
-                end_s=self._high_s if self._bounded and follows is not None else None,
-            )
-            rows = gaps.filled_newest(rows) if self.newest else gaps.filled_oldest(rows)
-        return rows
-
-
-def _check_range(start_ns: int | None, end_ns: int | None, limit: int, limit_max: int) -> None:
-    if not 1 <= limit <= limit_max:
-        raise BadUserInput(f"limit was {limit}, must be 1 to {limit_max}", path=["limit"])
-    for name, instant in (("start", start_ns), ("end", end_ns)):
-        if instant is not None and not 0 <= instant <= TIME_MAX_S * NS:
-            raise BadUserInput(f"{name} was {instant}, must be nanoseconds from 1970 to 2223", path=[name])
-    if start_ns is not None and end_ns is not None and end_ns < start_ns:
-        raise BadUserInput("the end of the range must not lie before its start", path=["end"])
-
-
-def _distinct(keys: Sequence[Key], limit: int) -> list[Key]:
-    distinct = [key for key in dict.fromkeys(keys) if "".join(key).isprintable()]  # no series has another name
-    if len(distinct) * limit > ANSWER_ROWS_MAX:
-        raise TooLarge(f"{len(distinct)} symbols with a limit of {limit} are more than {ANSWER_ROWS_MAX} rows")
-    return distinct
-
-
-def _aligned(keys: Sequence[Key], distinct: Sequence[Key], found: dict[int, T], nothing: T) -> list[T]:
-    position = {key: number for number, key in enumerate(distinct)}
-    return [found.get(position.get(key, -1), nothing) for key in keys]
 
 
 @asynccontextmanager

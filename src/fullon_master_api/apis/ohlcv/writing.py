@@ -10,7 +10,7 @@ from fullon_master_api.apis.ohlcv.door import TEXT_NUMBER, CandleRow, TradeRow
 from fullon_master_api.apis.ohlcv.frames import DAY, HOUR, MINUTE, NS
 from fullon_master_api.apis.ohlcv.numbers import PART, scaled
 from fullon_master_api.apis.ohlcv.records import Series, Source
-from fullon_master_api.apis.ohlcv.scaling import open_series
+from fullon_master_api.apis.ohlcv.scaling import Decimals, digits_of, open_series
 from fullon_master_api.apis.ohlcv.steps import InsertMany, KeepPartitions, Rows, Run, Transaction
 from fullon_master_api.errors import StaleEpoch
 from fullon_master_api.model import Fence
@@ -33,13 +33,6 @@ class Bar(NamedTuple):
     final: int
 
 
-class Decimals(NamedTuple):
-    """What the caller knows of the market's steps; None where it does not."""
-
-    price: int | None = None
-    quantity: int | None = None
-
-
 def append_trades(
     exchange: str,
     symbol: str,
@@ -54,12 +47,11 @@ def append_trades(
     series = yield from open_series(
         exchange,
         symbol,
-        prices=[row.price for row in rows],
-        quantities=[row.quantity for row in rows],
-        price_decimals=decimals.price,
-        quantity_decimals=decimals.quantity,
+        prices=digits_of([row.price for row in rows]),
+        quantities=digits_of([row.quantity for row in rows]),
+        decimals=decimals,
     )
-    known = yield from _known(series, rows)
+    known = yield from known_ids(series, [row.number for row in rows if not row.text], [row.text for row in rows if row.text])
     # Of a doubled id the first one counts.
     new = sorted({(row.number, row.text): row for row in reversed(rows) if (row.number, row.text) not in known}.values())
     bars: list[Bar] = []
@@ -71,30 +63,27 @@ def append_trades(
         ]
         yield KeepPartitions(new[0].event_ns, new[-1].event_ns)
         yield InsertMany("market_trades", sql.TRADE_COLUMNS, stored)
-        bars = yield from _build_minutes(series, new, numbers)
+        bars = yield from build_minutes(series, fold((row.event_ns, *number) for row, number in zip(new, numbers, strict=True)))
     if covered is not None:
         yield from cover(series, TRADES_KIND, [covered])
     return series, new, bars
 
 
-def _known(series: Series, rows: Sequence[TradeRow]) -> Transaction[set[tuple[int, str]]]:
+def known_ids(series: Series, numbers: list[int], texts: list[str]) -> Transaction[set[tuple[int, str]]]:
     """Ids among these that are stored already."""
     known: set[tuple[int, str]] = set()
-    numbers = [row.number for row in rows if not row.text]
-    words = [row.text for row in rows if row.text]
     if numbers:
         known.update((number, "") for (number,) in (yield Run(sql.KNOWN_NUMBERS, (series.series_id, numbers))))
-    if words:
-        found = yield Run(sql.KNOWN_TEXTS, (series.series_id, words, TEXT_NUMBER))
+    if texts:
+        found = yield Run(sql.KNOWN_TEXTS, (series.series_id, texts, TEXT_NUMBER))
         known.update((TEXT_NUMBER, text) for (text,) in found)
     return known
 
 
-def _build_minutes(series: Series, new: list[TradeRow], numbers: list[tuple[int, int]]) -> Transaction[list[Bar]]:
-    """Fold new trades, sorted, into the candles of their minutes; candles of a greater source stay as they are."""
+def build_minutes(series: Series, folded: dict[int, Bar]) -> Transaction[list[Bar]]:
+    """Join new trades, folded, with the candles of their minutes; candles of a greater source stay as they are."""
     newest_s = (yield Run(sql.NEWEST_TRADE, (series.series_id,)))[0][0] // NS
     clock_s = newest_s - newest_s % MINUTE
-    folded = _fold(new, numbers)
     before = yield from _candles_at(series, MINUTE, list(folded))
     merged = [opened_s for opened_s in folded if opened_s in before and before[opened_s].source == Source.TRADES]
     ends: dict[int, tuple[int, int]] = {}
@@ -128,15 +117,16 @@ def _build_minutes(series: Series, new: list[TradeRow], numbers: list[tuple[int,
     return bars + (yield from _bars_at(series, closed.difference(bar.opened_s for bar in bars)))
 
 
-def _fold(new: list[TradeRow], numbers: list[tuple[int, int]]) -> dict[int, Bar]:
+def fold(trades: Iterable[tuple[int, int, int]]) -> dict[int, Bar]:
+    """One bar for each minute of (event_ns, price, quantity) in their order."""
     folded: dict[int, Bar] = {}
     opened_s, end_ns = -1, -1
     first = high = low = last = volume = count = 0
-    for row, (price, quantity) in zip(new, numbers, strict=True):
-        if row.event_ns >= end_ns:
+    for event_ns, price, quantity in trades:
+        if event_ns >= end_ns:
             if count:
                 folded[opened_s] = Bar(opened_s, first, high, low, last, volume, count, Source.TRADES, 0)
-            opened_s = row.event_ns // NS // MINUTE * MINUTE
+            opened_s = event_ns // NS // MINUTE * MINUTE
             end_ns = (opened_s + MINUTE) * NS
             first, high, low, volume, count = price, price, price, 0, 0
         if price > high:
@@ -168,10 +158,9 @@ def upsert_candles(
     series = yield from open_series(
         exchange,
         symbol,
-        prices=[text for row in rows for text in (row.open, row.high, row.low, row.close)],
-        quantities=[row.volume for row in rows],
-        price_decimals=decimals.price,
-        quantity_decimals=decimals.quantity,
+        prices=digits_of([text for row in rows for text in (row.open, row.high, row.low, row.close)]),
+        quantities=digits_of([row.volume for row in rows]),
+        decimals=decimals,
     )
     before = yield from _candles_at(series, width_s, [row.opened_s for row in rows])
     changed = [bar for bar in (_bar(series, row, source) for row in rows) if _replaces(bar, before.get(bar.opened_s))]
@@ -232,7 +221,7 @@ def close_candles(
 def cover_span(exchange: str, symbol: str, kind: int, span: tuple[int, int], *, fence: Fence | None) -> Transaction[None]:
     """Note that all there is within the span is stored."""
     yield from take_fence(fence)
-    series = yield from open_series(exchange, symbol, prices=(), quantities=(), price_decimals=None, quantity_decimals=None)
+    series = yield from open_series(exchange, symbol)
     yield from cover(series, kind, [span])
 
 
