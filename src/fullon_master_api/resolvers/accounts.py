@@ -4,23 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 from fullon_master_api.apis.orm import Page
 from fullon_master_api.model import Balance, Exchange, ExchangeAccount, Position, Symbol, User
 from fullon_master_api.resolvers.context import Context
+from fullon_master_api.resolvers.filters import OrderWish, condition_of, order_of
 
 
 async def me(ctx: Context) -> User | None:
     return (await ctx.stores.orm.users.get_many([ctx.user.uid], ctx.user))[0]
 
 
-async def users(ctx: Context, *, first: int = 50, after: str | None = None) -> Page[User]:
-    return await ctx.stores.orm.users.page(ctx.admin, first=first, after=after)
+async def users(
+    ctx: Context,
+    *,
+    filter: Any = None,
+    order_by: OrderWish | None = None,
+    first: int = 50,
+    after: str | None = None,
+) -> Page[User]:
+    return await ctx.stores.orm.users.page(
+        ctx.admin, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+    )
 
 
-async def exchange_accounts(ctx: Context, *, first: int = 50, after: str | None = None) -> Page[ExchangeAccount]:
+async def exchange_accounts(
+    ctx: Context,
+    *,
+    filter: Any = None,
+    order_by: OrderWish | None = None,
+    first: int = 50,
+    after: str | None = None,
+) -> Page[ExchangeAccount]:
     """All accounts, for admins; a user finds their own under `me`."""
-    return await ctx.stores.orm.accounts.page(ctx.admin, first=first, after=after)
+    return await ctx.stores.orm.accounts.page(
+        ctx.admin, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+    )
 
 
 async def accounts_of_users(users: Sequence[User], ctx: Context) -> list[list[ExchangeAccount]]:

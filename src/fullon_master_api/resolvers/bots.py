@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from fullon_master_api.apis.orm import Page
-from fullon_master_api.apis.orm.bots import BotFilter
 from fullon_master_api.model import Bot, BotLog, Feed, Strategy, StrategyTemplate, Symbol, User
 from fullon_master_api.resolvers.context import Context
+from fullon_master_api.resolvers.filters import OrderWish, condition_of, order_of
 from fullon_master_api.resolvers.identity import number_of
 
 
@@ -15,9 +16,18 @@ async def bot(ctx: Context, *, id: str) -> Bot | None:
     return (await ctx.stores.orm.bots.get_many([number_of("Bot", id, argument="id")], ctx.user))[0]
 
 
-async def bots(ctx: Context, *, active: bool | None = None, first: int = 50, after: str | None = None) -> Page[Bot]:
+async def bots(
+    ctx: Context,
+    *,
+    filter: Any = None,
+    order_by: OrderWish | None = None,
+    first: int = 50,
+    after: str | None = None,
+) -> Page[Bot]:
     """The caller's own; an admin sees all."""
-    return await ctx.stores.orm.bots.page(ctx.user, filters=BotFilter(active=active), first=first, after=after)
+    return await ctx.stores.orm.bots.page(
+        ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+    )
 
 
 async def strategies(ctx: Context, *, first: int = 50, after: str | None = None) -> Page[StrategyTemplate]:
@@ -26,10 +36,18 @@ async def strategies(ctx: Context, *, first: int = 50, after: str | None = None)
 
 
 async def bots_of_users(
-    users: Sequence[User], ctx: Context, *, active: bool | None = None, first: int = 50, after: str | None = None
+    users: Sequence[User],
+    ctx: Context,
+    *,
+    filter: Any = None,
+    order_by: OrderWish | None = None,
+    first: int = 50,
+    after: str | None = None,
 ) -> list[Page[Bot]]:
     uids = [user.uid for user in users]
-    return await ctx.stores.orm.bots.of_users(uids, ctx.user, filters=BotFilter(active=active), first=first, after=after)
+    return await ctx.stores.orm.bots.of_users(
+        uids, ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+    )
 
 
 async def users_of_bots(bots: Sequence[Bot], ctx: Context) -> list[User | None]:

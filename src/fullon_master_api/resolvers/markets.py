@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from fullon_master_api.apis.ohlcv import Fill
 from fullon_master_api.apis.orm import Page
@@ -12,6 +12,7 @@ from fullon_master_api.apis.orm.symbols import SymbolFilter
 from fullon_master_api.errors import BadUserInput, NotFound
 from fullon_master_api.model import Candle, CandleColumns, Exchange, MarketTrade, Symbol, Ticker, Timeframe
 from fullon_master_api.resolvers.context import Context
+from fullon_master_api.resolvers.filters import OrderWish, condition_of, order_of
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NAMES_MAX: Final = 500
@@ -35,10 +36,22 @@ async def symbol(ctx: Context, *, exchange: str, symbol: str) -> Symbol | None:
 
 
 async def symbols(
-    ctx: Context, *, exchange: str | None = None, active: bool | None = None, first: int = 50, after: str | None = None
+    ctx: Context,
+    *,
+    exchange: str | None = None,
+    filter: Any = None,
+    order_by: OrderWish | None = None,
+    first: int = 50,
+    after: str | None = None,
 ) -> Page[Symbol]:
-    filters = SymbolFilter(exchange=exchange, active=active)
-    return await ctx.stores.orm.symbols.page(ctx.user, filters=filters, first=first, after=after)
+    return await ctx.stores.orm.symbols.page(
+        ctx.user,
+        filters=SymbolFilter(exchange=exchange),
+        matching=condition_of(filter),
+        order=order_of(order_by),
+        first=first,
+        after=after,
+    )
 
 
 async def ticker(ctx: Context, *, exchange: str, symbol: str) -> Ticker | None:
@@ -72,9 +85,18 @@ async def known_symbols(ctx: Context, exchange: str, names: Sequence[str]) -> li
 
 
 async def symbols_of_exchanges(
-    exchanges: Sequence[Exchange], ctx: Context, *, first: int = 50, after: str | None = None
+    exchanges: Sequence[Exchange],
+    ctx: Context,
+    *,
+    filter: Any = None,
+    order_by: OrderWish | None = None,
+    first: int = 50,
+    after: str | None = None,
 ) -> list[Page[Symbol]]:
-    return await ctx.stores.orm.symbols.of_exchanges([row.cat_ex_id for row in exchanges], first=first, after=after)
+    cat_ex_ids, matching = [row.cat_ex_id for row in exchanges], condition_of(filter)
+    return await ctx.stores.orm.symbols.of_exchanges(
+        cat_ex_ids, matching=matching, order=order_of(order_by), first=first, after=after
+    )
 
 
 async def exchanges_of_symbols(symbols: Sequence[Symbol], ctx: Context) -> list[Exchange | None]:

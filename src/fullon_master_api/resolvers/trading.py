@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from fullon_master_api.apis.orm import Page
-from fullon_master_api.apis.orm.orders import OrderFilter
 from fullon_master_api.errors import BadUserInput
 from fullon_master_api.model import (
     Bot,
     DryTrade,
     ExchangeAccount,
     Order,
-    OrderStatus,
     OrderType,
     Record,
     Side,
@@ -24,6 +22,7 @@ from fullon_master_api.model import (
 )
 from fullon_master_api.resolvers.context import Context
 from fullon_master_api.resolvers.faults import EXPECTED, UserErrorRow, user_error
+from fullon_master_api.resolvers.filters import OrderWish, condition_of, order_of
 from fullon_master_api.resolvers.identity import number_of
 
 INPUT_NAMES: Final = {
@@ -39,7 +38,7 @@ INPUT_NAMES: Final = {
 """The stores' names of an order's fields, and the graph's."""
 
 
-class OrderWish(Protocol):
+class NewOrder(Protocol):
     exchange_account_id: str
     symbol: str
     side: Side
@@ -70,20 +69,30 @@ async def order(ctx: Context, *, id: str) -> Order | None:
 async def orders(
     ctx: Context,
     *,
-    status: list[OrderStatus] | None = None,
-    symbol: str | None = None,
+    filter: Any = None,
+    order_by: OrderWish | None = None,
     first: int = 50,
     after: str | None = None,
 ) -> Page[Order]:
-    filters = OrderFilter(statuses=status, symbol=symbol)
-    return await ctx.stores.orm.orders.page(ctx.user, filters=filters, first=first, after=after)
+    return await ctx.stores.orm.orders.page(
+        ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+    )
 
 
-async def trades(ctx: Context, *, first: int = 50, after: str | None = None) -> Page[Trade]:
-    return await ctx.stores.orm.trades.page(ctx.user, first=first, after=after)
+async def trades(
+    ctx: Context,
+    *,
+    filter: Any = None,
+    order_by: OrderWish | None = None,
+    first: int = 50,
+    after: str | None = None,
+) -> Page[Trade]:
+    return await ctx.stores.orm.trades.page(
+        ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+    )
 
 
-async def place_order(ctx: Context, *, input: OrderWish) -> OrderPayloadRow:
+async def place_order(ctx: Context, *, input: NewOrder) -> OrderPayloadRow:
     """Store the order and the command that has the account service execute it, in one transaction."""
     caller = ctx.writer
     try:
@@ -124,34 +133,60 @@ async def orders_of_bots(
     bots: Sequence[Bot],
     ctx: Context,
     *,
-    status: list[OrderStatus] | None = None,
+    filter: Any = None,
+    order_by: OrderWish | None = None,
     first: int = 50,
     after: str | None = None,
 ) -> list[Page[Order]]:
-    bot_ids, filters = [bot.bot_id for bot in bots], OrderFilter(statuses=status)
-    return await ctx.stores.orm.orders.of_bots(bot_ids, ctx.user, filters=filters, first=first, after=after)
+    ids = [bot.bot_id for bot in bots]
+    return await ctx.stores.orm.orders.of_bots(
+        ids, ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+    )
 
 
 async def orders_of_accounts(
     accounts: Sequence[ExchangeAccount],
     ctx: Context,
     *,
-    status: list[OrderStatus] | None = None,
+    filter: Any = None,
+    order_by: OrderWish | None = None,
     first: int = 50,
     after: str | None = None,
 ) -> list[Page[Order]]:
-    ex_ids, filters = [account.ex_id for account in accounts], OrderFilter(statuses=status)
-    return await ctx.stores.orm.orders.of_accounts(ex_ids, ctx.user, filters=filters, first=first, after=after)
+    ids = [account.ex_id for account in accounts]
+    return await ctx.stores.orm.orders.of_accounts(
+        ids, ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+    )
 
 
-async def trades_of_bots(bots: Sequence[Bot], ctx: Context, *, first: int = 50, after: str | None = None) -> list[Page[Trade]]:
-    return await ctx.stores.orm.trades.of_bots([bot.bot_id for bot in bots], ctx.user, first=first, after=after)
+async def trades_of_bots(
+    bots: Sequence[Bot],
+    ctx: Context,
+    *,
+    filter: Any = None,
+    order_by: OrderWish | None = None,
+    first: int = 50,
+    after: str | None = None,
+) -> list[Page[Trade]]:
+    ids = [bot.bot_id for bot in bots]
+    return await ctx.stores.orm.trades.of_bots(
+        ids, ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+    )
 
 
 async def dry_trades_of_bots(
-    bots: Sequence[Bot], ctx: Context, *, first: int = 50, after: str | None = None
+    bots: Sequence[Bot],
+    ctx: Context,
+    *,
+    filter: Any = None,
+    order_by: OrderWish | None = None,
+    first: int = 50,
+    after: str | None = None,
 ) -> list[Page[DryTrade]]:
-    return await ctx.stores.orm.dry_trades.of_bots([bot.bot_id for bot in bots], ctx.user, first=first, after=after)
+    ids = [bot.bot_id for bot in bots]
+    return await ctx.stores.orm.dry_trades.of_bots(
+        ids, ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+    )
 
 
 async def trades_of_orders(orders: Sequence[Order], ctx: Context) -> list[list[Trade]]:

@@ -13,8 +13,9 @@ from fullon_master_api.executor.fields import batched
 from fullon_master_api.model import Role
 from fullon_master_api.resolvers import accounts, bots, trading
 from fullon_master_api.resolvers.identity import ids_of
+from fullon_master_api.schema.filters import BotFilter, BotSort, OrderFilter, OrderSort, listed
 from fullon_master_api.schema.lists import Connection
-from fullon_master_api.schema.markets import PAGE_ARGUMENTS, STATUS, Exchange, Symbol
+from fullon_master_api.schema.markets import Exchange, Symbol
 from fullon_master_api.schema.node import Node
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class ExchangeAccount(Node):
     orders: Connection[Annotated[Order, strawberry.lazy("fullon_master_api.schema.trading")]] = batched(
         trading.orders_of_accounts,
         description="Its orders, newest first.",
-        arguments={**PAGE_ARGUMENTS, "status": STATUS},
+        arguments=listed(OrderFilter, OrderSort),
         cost=2,
     )
 
@@ -94,7 +95,7 @@ class User(Node):
     bots: Connection[Annotated[Bot, strawberry.lazy("fullon_master_api.schema.bots")]] = batched(
         bots.bots_of_users,
         description="Their bots.",
-        arguments={"active": "Only those that should run, or should not.", **PAGE_ARGUMENTS},
+        arguments=listed(BotFilter, BotSort),
         cost=2,
     )
 

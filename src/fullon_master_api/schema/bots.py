@@ -13,8 +13,17 @@ from fullon_master_api.executor.fields import batched
 from fullon_master_api.resolvers import bots, trading
 from fullon_master_api.resolvers.identity import ids_of
 from fullon_master_api.schema.accounts import User
+from fullon_master_api.schema.filters import (
+    DryTradeFilter,
+    DryTradeSort,
+    OrderFilter,
+    OrderSort,
+    TradeFilter,
+    TradeSort,
+    listed,
+)
 from fullon_master_api.schema.lists import Connection
-from fullon_master_api.schema.markets import PAGE_ARGUMENTS, STATUS, Symbol
+from fullon_master_api.schema.markets import PAGE_ARGUMENTS, Symbol
 from fullon_master_api.schema.node import Node
 
 if TYPE_CHECKING:
@@ -99,13 +108,19 @@ class Bot(Node):
     strategies: list[Strategy] = batched(bots.strategies_of_bots, description="Its strategies.", cost=2)
     feeds: list[Feed] = batched(bots.feeds_of_bots, description="All feeds of its strategies.", cost=2)
     orders: Connection[Annotated[Order, strawberry.lazy("fullon_master_api.schema.trading")]] = batched(
-        trading.orders_of_bots, description="Its orders, newest first.", arguments={**PAGE_ARGUMENTS, "status": STATUS}, cost=2
+        trading.orders_of_bots, description="Its orders, newest first.", arguments=listed(OrderFilter, OrderSort), cost=2
     )
     trades: Connection[Annotated[Trade, strawberry.lazy("fullon_master_api.schema.trading")]] = batched(
-        trading.trades_of_bots, description="Its fills at the exchange, newest first.", arguments=PAGE_ARGUMENTS, cost=2
+        trading.trades_of_bots,
+        description="Its fills at the exchange, newest first.",
+        arguments=listed(TradeFilter, TradeSort),
+        cost=2,
     )
     dry_trades: Connection[Annotated[DryTrade, strawberry.lazy("fullon_master_api.schema.trading")]] = batched(
-        trading.dry_trades_of_bots, description="Its dry-run fills, newest first.", arguments=PAGE_ARGUMENTS, cost=2
+        trading.dry_trades_of_bots,
+        description="Its dry-run fills, newest first.",
+        arguments=listed(DryTradeFilter, DryTradeSort),
+        cost=2,
     )
     logs: Connection[BotLog] = batched(
         bots.logs_of_bots, description="What it logged, newest first.", arguments=PAGE_ARGUMENTS, cost=2

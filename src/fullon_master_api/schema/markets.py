@@ -14,6 +14,7 @@ from fullon_master_api.executor.scalars import BigInt
 from fullon_master_api.model import OrderType, Side
 from fullon_master_api.resolvers import markets
 from fullon_master_api.resolvers.identity import ids_of
+from fullon_master_api.schema.filters import SymbolFilter, SymbolSort, listed
 from fullon_master_api.schema.lists import Connection
 from fullon_master_api.schema.node import Node
 
@@ -21,7 +22,6 @@ PAGE_ARGUMENTS = {
     "first": "How many rows at most, 1 to 500.",
     "after": "Cursor of the row before the first wanted one.",
 }
-STATUS = "Only orders in one of these states."
 RANGE_ARGUMENTS = {
     "start": "Begin of the range, contained in it. Without a range the newest rows are given.",
     "end": "End of the range, not contained in it.",
@@ -34,7 +34,7 @@ class Exchange(Node):
     cat_ex_id: int = strawberry.field(name="exchangeId", description="The number under which REST knows it.")
     name: str = strawberry.field(description="Lower-case name, as `kraken`.")
     symbols: Connection[Annotated[Symbol, strawberry.lazy("fullon_master_api.schema.markets")]] = batched(
-        markets.symbols_of_exchanges, description="Its symbols.", arguments=PAGE_ARGUMENTS, cost=2
+        markets.symbols_of_exchanges, description="Its symbols.", arguments=listed(SymbolFilter, SymbolSort), cost=2
     )
 
     @classmethod

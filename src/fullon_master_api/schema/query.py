@@ -15,6 +15,21 @@ from fullon_master_api.resolvers import services as service_answers
 from fullon_master_api.resolvers import trading as trading_answers
 from fullon_master_api.schema.accounts import ExchangeAccount, User
 from fullon_master_api.schema.bots import Bot, StrategyTemplate
+from fullon_master_api.schema.filters import (
+    BotFilter,
+    BotSort,
+    ExchangeAccountFilter,
+    ExchangeAccountSort,
+    OrderFilter,
+    OrderSort,
+    SymbolFilter,
+    SymbolSort,
+    TradeFilter,
+    TradeSort,
+    UserFilter,
+    UserSort,
+    listed,
+)
 from fullon_master_api.schema.lists import Connection
 from fullon_master_api.schema.markets import PAGE_ARGUMENTS, Exchange, Symbol, Ticker
 from fullon_master_api.schema.node import Node
@@ -46,7 +61,7 @@ class Query:
     symbols: Connection[Symbol] | None = rooted(
         market_answers.symbols,
         description="Symbols of one exchange, or of all.",
-        arguments={"exchange": EXCHANGE, "active": "Only those that are collected, or are not.", **PAGE_ARGUMENTS},
+        arguments=listed(SymbolFilter, SymbolSort, exchange=EXCHANGE),
         cost=2,
     )
     ticker: Ticker | None = rooted(
@@ -64,30 +79,33 @@ class Query:
     bots: Connection[Bot] | None = rooted(
         bot_answers.bots,
         description="The caller's bots; an admin sees all.",
-        arguments={"active": "Only those that should run, or should not.", **PAGE_ARGUMENTS},
+        arguments=listed(BotFilter, BotSort),
         cost=2,
     )
     order: Order | None = rooted(trading_answers.order, description="An order.", arguments={"id": ID})
     orders: Connection[Order] | None = rooted(
         trading_answers.orders,
         description="The caller's orders, newest first; an admin sees all.",
-        arguments={"status": "Only those in one of these states.", "symbol": SYMBOL, **PAGE_ARGUMENTS},
+        arguments=listed(OrderFilter, OrderSort),
         cost=2,
     )
     trades: Connection[Trade] | None = rooted(
         trading_answers.trades,
         description="Fills of the caller's orders at the exchange, newest first; an admin sees all.",
-        arguments=PAGE_ARGUMENTS,
+        arguments=listed(TradeFilter, TradeSort),
         cost=2,
     )
     strategies: Connection[StrategyTemplate] | None = rooted(
         bot_answers.strategies, description="The catalogue of strategies.", arguments=PAGE_ARGUMENTS, cost=2
     )
     exchange_accounts: Connection[ExchangeAccount] | None = rooted(
-        account_answers.exchange_accounts, description="All accounts at exchanges. Admins only.", arguments=PAGE_ARGUMENTS, cost=2
+        account_answers.exchange_accounts,
+        description="All accounts at exchanges. Admins only.",
+        arguments=listed(ExchangeAccountFilter, ExchangeAccountSort),
+        cost=2,
     )
     users: Connection[User] | None = rooted(
-        account_answers.users, description="All users. Admins only.", arguments=PAGE_ARGUMENTS, cost=2
+        account_answers.users, description="All users. Admins only.", arguments=listed(UserFilter, UserSort), cost=2
     )
     services: list[Service] | None = rooted(service_answers.services, description="The collecting services. Admins only.", cost=2)
     service: Service | None = rooted(
