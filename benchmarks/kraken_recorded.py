@@ -55,7 +55,7 @@ def recorded_bars(path: Path, opened_ms: set[int]) -> dict[int, Bar]:
 
 @asynccontextmanager
 async def open_platform(folder: Path, paper_url: str) -> AsyncGenerator[Resources, None]:
-    settings = Settings(_env_file=None, data_dir=folder, exchange_urls={"kraken": paper_url})  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, data_dir=folder, exchange_urls={"kraken": paper_url})
     async with (
         open_bus("memory://") as bus,
         open_orm(settings.orm_url) as orm,
