@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import strawberry
 import websockets
 from fastapi import FastAPI
@@ -235,6 +236,20 @@ def principal(uid: int, *, role: Role = Role.USER, expires_s: float | None = Non
     )
 
 
+class Door:
+    """Knows whom a credential names, until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.revoked: set[int] = set()
+        self.roles: dict[int, Role] = {}
+
+    async def __call__(self, headers: Mapping[str, str]) -> Principal | None:
+        who = await authenticate(headers)
+        if who is not None and who.uid in self.revoked:
+            raise Unauthenticated("the session was ended, log in again")
+        return who if who is None else msgspec.structs.replace(who, role=self.roles.get(who.uid, who.role))
+
+
 async def authenticate(headers: Mapping[str, str]) -> Principal | None:
     """`Bearer user:7`, `Bearer admin`, `Bearer until:<seconds since 1970>`, or an API key `key-7`."""
     token, key = headers.get("authorization", "").removeprefix("Bearer "), headers.get("x-api-key", "")
@@ -266,6 +281,7 @@ class Stage:
     latest: dict[str, Ticker]
     server: Server
     settings: Settings
+    door: Door
 
     @property
     def ws_url(self) -> str:
@@ -296,7 +312,7 @@ class Stage:
 async def open_stage(*, timeout_s: float = 5.0, ws: Any = None, **changes: Any) -> AsyncIterator[Stage]:
     settings = Settings(_env_file=None, operation_timeout_s=timeout_s, **changes)
     engine = Engine(SCHEMA, Limits(timeout_s=timeout_s))
-    outbox, latest = Outbox(), dict[str, Ticker]()
+    outbox, latest, door = Outbox(), dict[str, Ticker](), Door()
     async with open_bus("memory://") as bus:
         bus.attach_history(outbox)
 
@@ -305,7 +321,7 @@ async def open_stage(*, timeout_s: float = 5.0, ws: Any = None, **changes: Any) 
 
         async with Hub(bus, engine, make_context) as hub:
             app = FastAPI()
-            app.include_router(graphql_routes(engine, hub, authenticate, make_context, settings))
+            app.include_router(graphql_routes(engine, hub, door, make_context, settings))
             config = server_config(app, uvloop_enabled=False, message_bytes_max=settings.socket_message_bytes_max)
             if ws is not None:
                 config.ws = ws
@@ -317,7 +333,7 @@ async def open_stage(*, timeout_s: float = 5.0, ws: Any = None, **changes: Any) 
                 tasks.create_task(server.serve_until(stop, listener))
                 await server.ready.wait()
                 try:
-                    yield Stage(url, bus, hub, engine, outbox, latest, server, settings)
+                    yield Stage(url, bus, hub, engine, outbox, latest, server, settings, door)
                 finally:
                     stop.set()
 

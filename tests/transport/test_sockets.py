@@ -15,6 +15,8 @@ from gql import gql
 from gql.transport.websockets import WebsocketsTransport
 from websockets.typing import Origin, Subprotocol
 
+from fullon_master_api.errors import Forbidden
+from fullon_master_api.model import Role
 from tests.transport.stage import Stage, connect, open_stage
 
 TICKER = 'subscription { ticker(exchange: "kraken", symbol: "BTC/USD") { symbol last } }'
@@ -228,6 +230,30 @@ async def test_a_ping_with_a_fresh_token_keeps_the_socket(stage: Stage) -> None:
             await client.hear(timeout_s=1.2)
         await stage.publish("BTC/USD", "1")
         assert (await client.hear())["type"] == "next"
+
+
+@pytest.mark.parametrize("change", ["revoked", "role"])
+async def test_a_credential_that_no_longer_holds_ends_its_streams_within_a_second(stage: Stage, change: str) -> None:
+    async with connect(stage, init={"token": "user:7"}) as seven, connect(stage, init={"token": "user:8"}) as eight:
+        for client in (seven, eight):
+            await client.say("subscribe", id="1", payload={"query": TICKER})
+        await stage.until(streams=2)
+        if change == "revoked":
+            stage.door.revoked.add(7)
+        else:
+            stage.door.roles[7] = Role.ADMIN
+        message = await seven.hear(timeout_s=1.5)
+        assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert (await seven.closed())[0] == 4403
+        await stage.publish("BTC/USD", "1")
+        assert (await eight.hear())["type"] == "next"
+
+
+async def test_a_user_can_be_disconnected_at_once(stage: Stage) -> None:
+    async with connect(stage, init={"token": "user:7"}) as client:
+        assert stage.hub.disconnect_user(8, Forbidden("disconnected by an admin")) == 0
+        assert stage.hub.disconnect_user(7, Forbidden("disconnected by an admin")) == 1
+        assert await client.closed() == (4403, "FORBIDDEN: disconnected by an admin")
 
 
 async def test_one_socket_runs_a_bounded_number_of_operations() -> None:

@@ -14,12 +14,14 @@ from graphql import GraphQLError, OperationType
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from fullon_master_api.errors import BadUserInput, Forbidden, GatewayError, ParseFailed, RateLimited, TooLarge
+from fullon_master_api.errors import BadUserInput, Forbidden, GatewayError, ParseFailed, RateLimited, ServerShutdown, TooLarge
 from fullon_master_api.executor.answers import Answer, DocumentError, answer_refused
+from fullon_master_api.executor.engine import Prepared
 from fullon_master_api.model import Principal
 from fullon_master_api.transport.protocols import BadMessage, Operation, read_operation
 from fullon_master_api.transport.requests import is_origin_allowed, request_id_of
 from fullon_master_api.transport.sessions import Desk
+from fullon_master_api.transport.streaming import EVENT_STREAM, MULTIPART, SPELLINGS, HttpStream, stream_media, stream_response
 
 JSON: Final = "application/json"
 GRAPHQL_JSON: Final = "application/graphql-response+json"
@@ -87,20 +89,47 @@ class HttpEndpoint:
 
     async def _answer(self, asked: Asked) -> Response:
         request = asked.request
-        if choose_media(request.headers.get("accept")) is None:
+        ranges = accepted(request.headers.get("accept", ""))
+        if choose_media(request.headers.get("accept")) is None and not (EVENT_STREAM in ranges or MULTIPART in ranges):
             raise NotAcceptable(f"an answer is {JSON} or {GRAPHQL_JSON}: accept one of them")
         operations, batched = await self._read(request)
         principal = await self._desk.authenticate(request.headers)
         if not batched:
+            stream = self._open_stream(asked, operations[0], principal, ranges)
+            if stream is not None:
+                return stream
             answer = await self._execute(asked, operations[0], principal)
             return _response(asked, answer, status=200 if answer.executed else _document_status(asked))
         answers = [await self._execute_apart(asked, operation, principal) for operation in operations]
         return _response(asked, Answer(b"[" + b",".join(answer.body for answer in answers) + b"]"), status=200)
 
-    async def _execute(self, asked: Asked, operation: Operation, principal: Principal | None) -> Answer:
+    def _open_stream(
+        self, asked: Asked, operation: Operation, principal: Principal | None, ranges: Mapping[str, float]
+    ) -> Response | None:
+        """A stream, where the client takes one and the operation is for it."""
+        if EVENT_STREAM not in ranges and MULTIPART not in ranges:
+            return None
+        prepared = self._prepare(asked, operation)
+        media = stream_media(ranges, subscription=prepared.kind is OperationType.SUBSCRIPTION)
+        if media is None:
+            return None
+        if self._desk.hub.draining:
+            raise ServerShutdown("the server is going away: connect again")
+        api_key_header = self._desk.settings.api_key_header_name.lower()
+        headers = {
+            name: asked.request.headers[name] for name in ("authorization", api_key_header) if name in asked.request.headers
+        }
+        stream = HttpStream(self._desk, SPELLINGS[media], principal, asked.request_id, headers)
+        return stream_response(stream, stream.read(prepared, operation.variables), asked.request_id)
+
+    def _prepare(self, asked: Asked, operation: Operation) -> Prepared:
         prepared = self._desk.engine.prepare(operation.query, operation.operation_name)
         if prepared.kind is OperationType.MUTATION and asked.request.method == "GET":
             raise WrongMethod("a mutation must be sent by POST")
+        return prepared
+
+    async def _execute(self, asked: Asked, operation: Operation, principal: Principal | None) -> Answer:
+        prepared = self._prepare(asked, operation)
         context = self._desk.make_context(principal, asked.request_id)
         return await self._desk.engine.execute(prepared, operation.variables, context)
 

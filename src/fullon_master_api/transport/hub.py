@@ -14,7 +14,7 @@ import orjson
 from graphql import GraphQLError
 
 from fullon_master_api.bus import Bus
-from fullon_master_api.errors import GatewayError, ServerShutdown, SlowConsumer, TimedOut
+from fullon_master_api.errors import GatewayError, ServerShutdown, SlowConsumer, TimedOut, Unauthenticated
 from fullon_master_api.executor.answers import DocumentError, refusal
 from fullon_master_api.executor.engine import Engine, Prepared, RootCall
 from fullon_master_api.executor.live import LIVE, Delivery, Feed, Share, stream_cursor
@@ -27,6 +27,8 @@ from fullon_master_api.transport.links import Rendered
 log = get_logger(__name__)
 
 SWEEP_S: Final = 0.25
+EXAMINE_S: Final = 0.75
+EXAMINED_PER_S: Final = 200
 UNSHAREABLE_MAX: Final = 1_000
 RENDERED_MAX: Final = 256
 OPENING_MAX: Final = 64
@@ -65,7 +67,19 @@ class Watched(Protocol):
         ...
 
     @property
+    def principal(self) -> Principal | None: ...
+
+    @property
     def uid(self) -> int | None: ...
+
+    @property
+    def credential(self) -> object:
+        """Equal for those who came with the same credential; None without one."""
+        ...
+
+    async def identify(self) -> Principal | None:
+        """Whom the credential names now. Raises Unauthenticated when it does not hold any more."""
+        ...
 
 
 class Stranger:
@@ -104,6 +118,7 @@ class Hub:
 
     async def __aenter__(self) -> Hub:
         self.spawn(self._sweep(), "live.sweep")
+        self.spawn(self._reexamine(), "live.reexamine")
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -141,6 +156,40 @@ class Hub:
                 watched.check(now_s)
                 if not number & 1023:
                     await asyncio.sleep(0)
+
+    async def _reexamine(self) -> None:
+        """Ask again, once a second, whether the credentials of open sockets still hold and mean the same.
+
+        A deactivated user, an ended session, a revoked key and a changed role thus end their streams on every node. Each
+        credential is asked for once, whatever the number of its sockets, and no more than `EXAMINED_PER_S` of them a second.
+        """
+        while True:
+            began_s = monotonic()
+            together: dict[object, list[Watched]] = {}
+            for watched in self.watched:
+                if watched.credential is not None:
+                    together.setdefault(watched.credential, []).append(watched)
+            for number, group in enumerate(together.values(), start=1):
+                await self._examine(group)
+                if not number % EXAMINED_PER_S:
+                    await asyncio.sleep(max(0.0, began_s + number / EXAMINED_PER_S - monotonic()))
+            await asyncio.sleep(max(SWEEP_S, began_s + EXAMINE_S - monotonic()))
+
+    async def _examine(self, group: list[Watched]) -> None:
+        ended: GatewayError | None = None
+        principal: Principal | None = None
+        try:
+            principal = await group[0].identify()
+        except Unauthenticated as error:
+            ended = error
+        except GatewayError as error:  # The store is away: nothing is known against them.
+            log.warning("live.not_examined", error=error.message)
+            return
+        for watched in group:
+            known = watched.principal
+            changed = known is None or principal is None or (known.role, known.scopes) != (principal.role, principal.scopes)
+            if ended is not None or changed:
+                watched.end(ended or Unauthenticated("what this credential allows has changed: connect again"))
 
     def drain(self) -> None:
         """Tell every stream that the server goes away, and close. New ones are refused from now on."""

@@ -29,6 +29,16 @@ Authenticate = Callable[[Mapping[str, str]], Awaitable[Principal | None]]
 """Who these lower-case headers belong to; None for nobody. Raises Unauthenticated for a credential that does not hold."""
 
 
+def is_over(principal: Principal | None) -> bool:
+    """Whether the credential's time has ended."""
+    return principal is not None and principal.expires_s is not None and time.time() >= principal.expires_s
+
+
+def credential_key(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Equal for sockets that came with the same credential."""
+    return tuple(sorted(headers.items()))
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What every face of the transport works with."""
@@ -77,6 +87,13 @@ class Session:
     @property
     def uid(self) -> int | None:
         return self.principal.uid if self.principal is not None else None
+
+    @property
+    def credential(self) -> object:
+        return credential_key(self._headers) if self.principal is not None else None
+
+    async def identify(self) -> Principal | None:
+        return await self._desk.authenticate(self._headers)
 
     # ---- what the socket tells us --------------------------------------------------------------------------------------
 
@@ -136,7 +153,8 @@ class Session:
         """Find out who it is, then let operations start. A credential in the payload stands before one in the headers."""
         given = protocols.credentials_in(payload, self._desk.settings.api_key_header_name)
         try:
-            self.principal = await self._desk.authenticate(given or self._headers)
+            self._headers = given or self._headers
+            self.principal = await self._desk.authenticate(self._headers)
         except GatewayError as error:
             if self._wire is protocols.LEGACY_WS:
                 self._link.send(protocols.refusal_message([_rendered(error, new_request_id())]))
@@ -163,7 +181,7 @@ class Session:
         except GatewayError as error:
             self._link.send(protocols.pong_message({"renewed": False, "code": error.code, "message": error.message}))
             return
-        self.principal = principal
+        self.principal, self._headers = principal, given
         self._link.send(protocols.pong_message({"renewed": True, "expiresAt": principal.expires_s}))
 
     def _start(self, said: Said) -> None:
@@ -192,7 +210,7 @@ class Session:
             if now_s >= self._init_until_s:
                 self.refuse(protocols.CLOSE_INIT_TIMEOUT, "Connection initialisation timeout")
             return
-        if self.principal is not None and self.principal.expires_s is not None and time.time() >= self.principal.expires_s:
+        if is_over(self.principal):
             self.end(TokenExpired("the token's time is over: connect again with a fresh one"))
             return
         if now_s >= self._beat_at_s:
