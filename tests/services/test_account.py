@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -15,12 +15,15 @@ import msgspec
 import pytest
 
 from fullon_master_api.apis.orm import Secrets
+from fullon_master_api.apis.orm.orders import OrderChange
+from fullon_master_api.apis.orm.tables_services import CommandState
 from fullon_master_api.bus import account_topic
 from fullon_master_api.exchanges.adapter import OrderRequest
 from fullon_master_api.exchanges.paper import GeneratedSource, PaperExchange, PaperOptions, open_paper
 from fullon_master_api.model import (
     Balances,
     ExchangeAccount,
+    Fence,
     Order,
     OrderStatus,
     OrderType,
@@ -31,6 +34,7 @@ from fullon_master_api.model import (
 )
 from fullon_master_api.services.account import AccountService
 from fullon_master_api.services.board import FeedBoard
+from fullon_master_api.services.live_account import sent_id
 from fullon_master_api.services.resources import Resources
 from tests.services.stage import list_symbols, open_platform, running, until
 
@@ -79,7 +83,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(folder: Path, *, credentials: bool = True, secret: str = SECRET) -> AsyncGenerator[Stage, None]:
+async def staged(
+    folder: Path, *, credentials: bool = True, secret: str = SECRET, ccxt_timeout: float = 10.0
+) -> AsyncGenerator[Stage, None]:
     source = GeneratedSource(symbols=(SYMBOL,), history_hours=0.05, updates_per_s=20.0)
     async with open_paper(PaperOptions(source=source)) as paper:
         paper.add_account(KEY, SECRET, {"USD": "100000", "BTC": "2"})
@@ -89,6 +95,7 @@ async def staged(folder: Path, *, credentials: bool = True, secret: str = SECRET
             account_reconnect_delay=0.5,
             account_poll_interval=0.5,
             credentials_key=VAULT,
+            ccxt_timeout=ccxt_timeout,
         ) as resources:
             await list_symbols(resources, [SYMBOL])
             exchange = (await resources.orm.exchanges.by_names(["kraken"]))[0]
@@ -269,12 +276,9 @@ async def test_an_order_placed_elsewhere_is_adopted_with_its_fills(stage: Stage)
             return bool((await stage.resources.cache.accounts.get_balances([stage.account.ex_id]))[0])
 
         await until(serving)
-        adapter = stage.resources.open_exchange("kraken", (KEY, SECRET))
-        try:
+        async with aclosing(stage.resources.open_exchange("kraken", (KEY, SECRET))) as adapter:
             request = OrderRequest(symbol=SYMBOL, side=Side.SELL, order_type=OrderType.MARKET, quantity=Decimal("0.25"))
             placed = await adapter.place_order(request)
-        finally:
-            await adapter.aclose()
 
         async def adopted() -> Order | None:
             found = (await stage.resources.orm.orders.by_exchange_ids(stage.account.ex_id, [placed.ex_order_id], None))[0]
@@ -285,3 +289,112 @@ async def test_an_order_placed_elsewhere_is_adopted_with_its_fills(stage: Stage)
         assert (order.final_volume, order.side, order.uid) == (Decimal("0.25"), Side.SELL, stage.account.uid)
         trades = (await stage.resources.orm.trades.of_orders([order.order_id], None))[0]
         assert sum(trade.volume for trade in trades) == Decimal("0.25")
+
+
+async def test_an_order_whose_answer_was_lost_is_found_and_not_sent_again(tmp_path: Path) -> None:
+    async with staged(tmp_path, ccxt_timeout=1.0) as stage, stage.serving():
+        await until(lambda: _synced(stage))
+        low = (stage.price / 2).quantize(Decimal(1))
+        stage.paper.faults.rest_delay_s = 1.5  # The exchange does it, and says so too late.
+        order = await stage.place(side="buy", order_type="limit", volume=Decimal("0.5"), price=low)
+
+        async def arrived() -> bool:
+            return bool(stage.paper.accounts[KEY].orders)
+
+        await until(arrived)
+        stage.paper.faults.clear()
+        opened = await stage.comes_to(order, OrderStatus.OPEN)
+        assert list(stage.paper.accounts[KEY].orders) == [opened.ex_order_id]
+
+
+async def test_a_crash_after_sending_does_not_send_twice(stage: Stage) -> None:
+    store = stage.resources.orm
+    low = (stage.price / 2).quantize(Decimal(1))
+    order = await stage.place(side="buy", order_type="limit", volume=Decimal("0.5"), price=low)
+    epochs = await store.services.claim([ServiceName.ACCOUNT.value], "crashed", 600.0)
+    fence = Fence(service=ServiceName.ACCOUNT.value, epoch=epochs[ServiceName.ACCOUNT.value])
+    assert [command.order_id for command in await store.commands.take(fence)] == [order.order_id]
+    await store.orders.change(order.order_id, OrderChange(status=OrderStatus.PENDING), fence=fence)
+    async with aclosing(stage.resources.open_exchange("kraken", (KEY, SECRET))) as adapter:
+        request = OrderRequest(
+            symbol=SYMBOL,
+            side=Side.BUY,
+            order_type=OrderType.LIMIT,
+            quantity=Decimal("0.5"),
+            price=low,
+            client_order_id=sent_id(order),
+        )
+        placed = await adapter.place_order(request)
+    await store.services.release("crashed", epochs)
+    async with stage.serving():
+        opened = await stage.comes_to(order, OrderStatus.OPEN)
+        assert opened.ex_order_id == placed.ex_order_id
+    assert list(stage.paper.accounts[KEY].orders) == [placed.ex_order_id]
+
+
+async def test_a_crash_before_sending_sends_once(stage: Stage) -> None:
+    store = stage.resources.orm
+    order = await stage.place(side="buy", order_type="market", volume=Decimal("0.1"))
+    epochs = await store.services.claim([ServiceName.ACCOUNT.value], "crashed", 600.0)
+    fence = Fence(service=ServiceName.ACCOUNT.value, epoch=epochs[ServiceName.ACCOUNT.value])
+    await store.commands.take(fence)
+    await store.services.release("crashed", epochs)
+    async with stage.serving():
+        await stage.comes_to(order, OrderStatus.FILLED)
+
+        async def finished() -> bool:
+            return (await store.commands.of_orders([order.order_id]))[0][0].state is CommandState.DONE
+
+        await until(finished)
+    assert len(stage.paper.accounts[KEY].orders) == 1
+
+
+async def test_fills_of_a_time_without_sockets_are_read_afterwards(stage: Stage) -> None:
+    async with stage.serving():
+        await until(lambda: _synced(stage))
+        stage.paper.faults.refuse = True
+        stage.paper.faults.drop_sockets()
+        order = await stage.place(side="sell", order_type="market", volume=Decimal("0.3"))
+        filled = await stage.comes_to(order, OrderStatus.FILLED)
+        stage.paper.faults.clear()
+        assert filled.final_volume == Decimal("0.3")
+        trades = (await stage.resources.orm.trades.of_orders([order.order_id], None))[0]
+        expected = sorted(stage.paper.accounts[KEY].fills)
+        assert sorted(trade.ex_trade_id for trade in trades) == expected
+
+
+async def test_positions_are_there_again_after_a_restart(stage: Stage) -> None:
+    ex_id = stage.account.ex_id
+    async with stage.serving():
+        for side, volume in (("buy", "0.3"), ("sell", "0.1")):
+            order = await stage.place(side=side, order_type="market", volume=Decimal(volume))
+            await stage.comes_to(order, OrderStatus.FILLED)
+    async with stage.serving():
+        order = await stage.place(side="sell", order_type="market", volume=Decimal("0.05"))
+        await stage.comes_to(order, OrderStatus.FILLED)
+
+        async def quantity() -> bool:
+            found = (await stage.resources.cache.accounts.get_positions([ex_id]))[0]
+            return [(position.symbol, position.quantity) for position in found] == [(SYMBOL, Decimal("0.15"))]
+
+        await until(quantity)
+
+
+async def test_an_order_on_an_account_without_credentials_is_rejected(dry: Stage) -> None:
+    async with dry.serving():
+        order = await dry.place(side="buy", order_type="market", volume=Decimal("0.1"))
+        rejected = await dry.comes_to(order, OrderStatus.REJECTED)
+        assert "not connected" in rejected.reason
+    assert not dry.paper.accounts[KEY].orders
+
+
+async def test_an_account_added_while_it_runs_is_connected(dry: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fullon_master_api.services.account.LOOK_S", 0.1)
+    async with dry.serving():
+        secrets = Secrets(key=KEY, secret=SECRET)
+        await dry.resources.orm.accounts.modify(dry.account.ex_id, None, {}, secrets=secrets)
+        await until(lambda: _synced(dry))
+
+
+async def _synced(stage: Stage) -> bool:
+    return bool((await stage.resources.cache.accounts.get_balances([stage.account.ex_id]))[0])
