@@ -28,6 +28,10 @@ def precise_instant(event_ns: int) -> str:
     return f"{instant(second)[:-1]}.{rest:09d}".rstrip("0").rstrip(".") + "Z"
 
 
+def instant_ns(event_ns: int) -> str:
+    return instant(event_ns // NS)
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -53,6 +57,10 @@ def json_response(body: Mapping[str, Any], name: str, fragments: Sequence[str]) 
     """The body with the rows under `name` as its last member."""
     head = orjson.dumps(body, option=orjson.OPT_UTC_Z)[:-1].decode()
     return Response(f'{head},"{name}":[{",".join(fragments)}]}}', media_type="application/json")
+
+
+def json_body(body: Mapping[str, Any]) -> Response:
+    return Response(orjson.dumps(body, option=orjson.OPT_UTC_Z), media_type="application/json")
 
 
 def candles_table(candles: Sequence[Candle]) -> pa.Table:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from fullon_master_api.apis.ohlcv import Fill, OhlcvStore
+from fullon_master_api.apis.ohlcv import Fill
 from fullon_master_api.apis.ohlcv.frames import parse_timeframe
 from fullon_master_api.model import Candle, Timeframe
 from fullon_master_api.rest.ohlcv.answers import FORMATS, CandlesResponse
@@ -40,7 +40,7 @@ async def get_candles_in_range(
     (found,) = await store.candles(
         [(exchange, symbol)], asked, start_ns=span[0], end_ns=span[1], limit=limit, fill=fill, zone=zone
     )
-    return answer(found, wanted, exchange=exchange, symbol=symbol, timeframe=asked, limit=limit, span=(start_time, end_time))
+    return _answer(found, wanted, exchange=exchange, symbol=symbol, timeframe=asked, limit=limit, span=(start_time, end_time))
 
 
 @router.get("/{exchange}/{symbol:path}/{timeframe}", response_model=CandlesResponse, responses=FORMATS)
@@ -58,27 +58,12 @@ async def get_candles(
 ) -> Response:
     """The newest `limit` candles, oldest first; the last one may still be open."""
     asked = parse_timeframe(timeframe)
-    return await get_newest(store, orm, exchange, symbol, asked, wanted, limit=limit, fill=fill, zone=zone)
-
-
-async def get_newest(
-    store: OhlcvStore,
-    orm: Catalogue,
-    exchange: str,
-    symbol: str,
-    timeframe: Timeframe,
-    wanted: Format,
-    *,
-    limit: int,
-    fill: Fill,
-    zone: str,
-) -> Response:
     await find_symbol(orm, exchange, symbol)
-    (found,) = await store.candles([(exchange, symbol)], timeframe, limit=limit, fill=fill, zone=zone)
-    return answer(found, wanted, exchange=exchange, symbol=symbol, timeframe=timeframe, limit=limit)
+    (found,) = await store.candles([(exchange, symbol)], asked, limit=limit, fill=fill, zone=zone)
+    return _answer(found, wanted, exchange=exchange, symbol=symbol, timeframe=asked, limit=limit)
 
 
-def answer(
+def _answer(
     found: Sequence[Candle],
     wanted: Format,
     *,
