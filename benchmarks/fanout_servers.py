@@ -82,6 +82,8 @@ async def serve_fullon(*, ws: Any = None) -> None:
             jwt_secret_key="benchmark-secret-of-sufficient-length",
             service_auto_start_enabled=False,
             health_monitor_enabled=False,
+            socket_connections_per_user_max=10_000,  # All of the load comes from one user at one address.
+            socket_connections_per_address_max=10_000,
         )
         async with open_orm(settings.orm_url) as orm, open_passwords() as passwords:
             demo = await install_demo(orm, password_hash=await passwords.hash("password"))

@@ -146,6 +146,8 @@ class Settings(BaseSettings):
     socket_message_bytes_max: int = Field(1_000_000, ge=1_000)
     socket_subscriptions_max: int = Field(200, ge=1)
     socket_connections_max: int = Field(20_000, ge=1)
+    socket_connections_per_user_max: int = Field(200, ge=1)
+    socket_connections_per_address_max: int = Field(1_000, ge=1)
     introspection_enabled: bool = True
     graphiql_enabled: bool = True
 

@@ -287,6 +287,22 @@ async def test_more_sockets_than_allowed_are_refused() -> None:
         assert refused.value.response.status_code == 503
 
 
+async def test_one_address_and_one_user_have_a_bounded_number_of_sockets() -> None:
+    async with open_stage(socket_connections_per_address_max=3, socket_connections_per_user_max=1) as stage:
+        async with connect(stage, init={"token": "user:7"}), connect(stage) as second, connect(stage, init={"token": "user:8"}):
+            await second.say("connection_init", payload={"token": "user:7"})
+            assert await second.closed() == (1013, "RATE_LIMITED: a user may have 1 sockets")
+        async with connect(stage, init={"token": "user:7"}), connect(stage), connect(stage):
+            with pytest.raises(websockets.InvalidStatus):
+                async with connect(stage):
+                    pass
+        async with asyncio.timeout(5):
+            while stage.hub.figures.sockets:
+                await asyncio.sleep(0.01)
+        assert not stage.hub.addresses
+        assert not stage.hub.users
+
+
 async def test_a_message_that_is_too_long_closes_the_socket() -> None:
     async with open_stage(socket_message_bytes_max=2_000) as stage, connect(stage, init=None) as client:
         await client.say("subscribe", id="1", payload={"query": "#" * 3_000 + TICKER})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import MutableSet
+from collections.abc import Callable, MutableSet
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -88,6 +88,7 @@ class Connection(asyncio.Protocol):
         "_flusher",
         "_give_up",
         "_heard_at_s",
+        "_on_lost",
         "_out",
         "_out_bytes",
         "_reader",
@@ -97,7 +98,8 @@ class Connection(asyncio.Protocol):
         "session",
     )
 
-    def __init__(self, flusher: Flusher, bytes_max: int) -> None:
+    def __init__(self, flusher: Flusher, bytes_max: int, on_lost: Callable[[], None]) -> None:
+        self._on_lost = on_lost
         self.session: Session | None = None
         self.paused = False
         self._flusher = flusher
@@ -188,7 +190,7 @@ class Connection(asyncio.Protocol):
         if session is not None:
             session.lost()
         self._out.clear()
-        self._flusher.lost(self)
+        self._on_lost()
 
     def shutdown(self) -> None:
         """The server stops: uvicorn calls this on each connection."""

@@ -18,7 +18,6 @@ class Flushable(Protocol):
 class FlushFigures(Protocol):
     """What the flusher counts."""
 
-    sockets: int
     flushes: int
 
 
@@ -39,10 +38,6 @@ class Flusher:
             loop = asyncio.get_running_loop()
             wait_s = self._round_at_s + self._window_s - monotonic()
             self._timer = loop.call_later(wait_s, self._round) if wait_s > 0 else loop.call_soon(self._round)
-
-    def lost(self, _connection: Flushable) -> None:
-        """A detached socket is gone."""
-        self._figures.sockets -= 1
 
     def close(self) -> None:
         if self._timer is not None:

@@ -121,6 +121,7 @@ class Group:
         self._pump: asyncio.Task[None] | None = None
         self._ahead: list[tuple[Hashable, Any]] = []
         self._next_at = 0.0
+        self._arrived_at_s = 0.0
         self.closed = False
 
     def add(self, member: Member, *, held: bool) -> None:
@@ -156,6 +157,7 @@ class Group:
     def _receive(self, topic: str, message: Any) -> None:
         self._backlog.put(topic, message)
         if self._pump is None:
+            self._arrived_at_s = monotonic()
             self._pump = self._hub.spawn(self._run(), "live.group")
 
     async def _run(self) -> None:
@@ -168,6 +170,9 @@ class Group:
                     found = self._backlog.take()
                     self._hub.figures.conflated += self._backlog.conflated - before
                 await (self._tell_each(found) if self.feed.merge is None else self._tell_merged(found))
+                now_s = monotonic()
+                self._hub.figures.lag.observe(now_s - self._arrived_at_s)
+                self._arrived_at_s = now_s
         except Exception as error:  # Told to every reader: a coded error as itself, a fault of ours as INTERNAL.
             for member in list(self.members):
                 member.outlet.fail(error)
@@ -181,7 +186,8 @@ class Group:
             wait_s = self._next_at - monotonic()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
-            self._next_at = monotonic() + interval
+            self._next_at = self._arrived_at_s = monotonic()
+            self._next_at += interval
 
     async def _tell_each(self, found: Sequence[tuple[Hashable, Any]]) -> None:
         for number, (key, event) in enumerate(found):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine, Hashable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, Protocol, cast
 
@@ -20,6 +19,7 @@ from fullon_master_api.executor.engine import Engine, Prepared, RootCall
 from fullon_master_api.executor.live import LIVE, Delivery, Feed, Share, stream_cursor
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal
+from fullon_master_api.transport.figures import Figures
 from fullon_master_api.transport.flush import Flusher
 from fullon_master_api.transport.groups import Group, Member, Outlet
 from fullon_master_api.transport.links import Rendered
@@ -35,24 +35,6 @@ OPENING_MAX: Final = 64
 
 MakeContext = Callable[[Principal | None, str], Any]
 """`make_context(principal, request_id)`: a fresh context, for one operation or one event."""
-
-
-@dataclass(slots=True)
-class Figures:
-    """What the hub counted since it opened, and what it holds now."""
-
-    sockets: int = 0
-    sockets_accepted: int = 0
-    sockets_refused: int = 0
-    streams: int = 0
-    streams_opened: int = 0
-    groups: int = 0
-    executions: int = 0
-    delivered: int = 0
-    conflated: int = 0
-    slow_consumers: int = 0
-    resumed: int = 0
-    flushes: int = 0
 
 
 class Watched(Protocol):
@@ -109,6 +91,8 @@ class Hub:
         self.flusher = Flusher(self.figures, window_s)
         self.draining = False
         self.watched: dict[Watched, None] = {}
+        self.addresses: Counter[str] = Counter()
+        self.users: Counter[int] = Counter()
         self._stall_s = stall_s
         self._groups: dict[Hashable, Group] = {}
         self._unshareable: OrderedDict[Hashable, None] = OrderedDict()
@@ -140,10 +124,32 @@ class Hub:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("live.task_failed", task=task.get_name(), exc_info=error)
 
+    def count_members(self) -> tuple[int, int]:
+        """(readers in all groups, those of them that are behind)."""
+        members = [member for group in self._groups.values() for member in group.members]
+        return len(members), sum(member.pending is not None for member in members)
+
     # ---- sockets and streams -------------------------------------------------------------------------------------------
 
     def watch(self, watched: Watched) -> None:
         self.watched[watched] = None
+
+    def admit(self, address: str, most: int, most_of_one: int) -> bool:
+        """Count a socket in, unless there are too many already, or too many of its address."""
+        if self.draining or self.figures.sockets >= most or self.addresses[address] >= most_of_one:
+            self.figures.sockets_refused += 1
+            return False
+        self.figures.sockets += 1
+        self.figures.sockets_accepted += 1
+        self.addresses[address] += 1
+        return True
+
+    def dismiss(self, address: str) -> None:
+        """Count a socket out."""
+        self.figures.sockets -= 1
+        self.addresses[address] -= 1
+        if not self.addresses[address]:
+            del self.addresses[address]
 
     def unwatch(self, watched: Watched) -> None:
         self.watched.pop(watched, None)

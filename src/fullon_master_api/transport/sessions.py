@@ -61,6 +61,7 @@ class Session:
         "_headers",
         "_init_until_s",
         "_link",
+        "_lost",
         "_opening",
         "_ready",
         "_streams",
@@ -77,6 +78,7 @@ class Session:
         self._opening: asyncio.Task[None] | None = None
         self._ready = False
         self._ended = False
+        self._lost = False
         self._streams: dict[str, Stream] = {}
         self._behind: asyncio.Event | None = None
         now_s = monotonic()
@@ -118,8 +120,14 @@ class Session:
 
     def lost(self) -> None:
         """The socket is gone: whatever ran for it stops."""
-        self._ended = True
+        if self._lost:
+            return
+        self._lost = self._ended = True
         self._desk.hub.unwatch(self)
+        if self.principal is not None:
+            self._desk.hub.users[self.principal.uid] -= 1
+            if not self._desk.hub.users[self.principal.uid]:
+                del self._desk.hub.users[self.principal.uid]
         if self._opening is not None:
             self._opening.cancel()
         for stream in list(self._streams.values()):
@@ -160,6 +168,12 @@ class Session:
                 self._link.send(protocols.refusal_message([_rendered(error, new_request_id())]))
             self.refuse(protocols.CLOSE_FORBIDDEN, f"{error.code}: {error.message}")
             return
+        most = self._desk.settings.socket_connections_per_user_max
+        if self.principal is not None:
+            self._desk.hub.users[self.principal.uid] += 1
+            if self._desk.hub.users[self.principal.uid] > most:
+                self.refuse(protocols.CLOSE_TRY_LATER, f"RATE_LIMITED: a user may have {most} sockets")
+                return
         self._ready = True
         self._link.send(protocols.ack_message())
         if self._wire is protocols.LEGACY_WS:
@@ -228,6 +242,7 @@ class Session:
     def refuse(self, code: int, reason: str) -> None:
         """Close the socket and stop all that runs for it."""
         if not self._ended:
+            self._desk.hub.figures.closes[code] += 1
             self._link.close(code, protocols.close_reason(reason))
             self.lost()
 

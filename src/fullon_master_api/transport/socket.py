@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -32,41 +34,42 @@ class SocketEndpoint:
         message = await receive()
         if message["type"] != "websocket.connect":
             return
+        hub, settings = self._desk.hub, self._desk.settings
         headers = Headers(scope=scope)
-        status = self._refusal(headers)
-        if status is not None:
-            self._desk.hub.figures.sockets_refused += 1
-            await _refuse(scope, send, status)
+        if not is_origin_allowed(headers, settings.cors_origins):
+            hub.figures.sockets_refused += 1
+            await _refuse(scope, send, 403)
             return
+        address = scope["client"][0] if scope.get("client") else ""
+        if not hub.admit(address, settings.socket_connections_max, settings.socket_connections_per_address_max):
+            await _refuse(scope, send, 503)
+            return
+        dismiss = partial(hub.dismiss, address)
+        detached = False
+        try:
+            detached = await self._let_in(scope, receive, send, headers, dismiss)
+        finally:
+            if not detached:
+                dismiss()
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send, headers: Headers, dismiss: Callable[[], None]) -> bool:
+        """Accept and serve. True where the socket lives on without this task; it then calls `dismiss` at its end."""
         wire = choose_wire(list(scope.get("subprotocols", [])))
         await send({"type": "websocket.accept", "subprotocol": wire.name if wire is not None else None})
         if wire is None:
             names = " or ".join(known.name for known in protocols.WIRES)
             await send({"type": "websocket.close", "code": protocols.CLOSE_NO_PROTOCOL, "reason": f"speak {names}"})
-            return
-        await self._serve(scope, receive, send, wire, headers)
-
-    def _refusal(self, headers: Headers) -> int | None:
-        """The HTTP status with which this client is turned away; None to let it in."""
-        hub, settings = self._desk.hub, self._desk.settings
-        if hub.draining or hub.figures.sockets >= settings.socket_connections_max:
-            return 503
-        return None if is_origin_allowed(headers, settings.cors_origins) else 403
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, wire: protocols.Wire, headers: Headers) -> None:
-        hub = self._desk.hub
+            return False
+        hub, credentials = self._desk.hub, self._credentials(scope, headers)
         bytes_max = self._desk.settings.socket_message_bytes_max
-        hub.figures.sockets += 1
-        hub.figures.sockets_accepted += 1
         protocol = scope.get("extensions", {}).get(EXTENSION)
         if isinstance(protocol, DetachableProtocol) and protocol.is_detachable():
-            connection = Connection(hub.flusher, bytes_max)
-            connection.session = Session(self._desk, connection, wire, self._credentials(scope, headers))
+            connection = Connection(hub.flusher, bytes_max, dismiss)
+            connection.session = Session(self._desk, connection, wire, credentials)
             protocol.detach(connection)
-            return
+            return True
         link = AsgiLink(send, hub.spawn)
-        session = Session(self._desk, link, wire, self._credentials(scope, headers))
-        link.owner = session
+        session = link.owner = Session(self._desk, link, wire, credentials)
         try:
             while (message := await receive())["type"] == "websocket.receive":
                 text = message.get("text")
@@ -77,9 +80,9 @@ class SocketEndpoint:
                 else:
                     session.received(text)
         finally:
-            hub.figures.sockets -= 1
             link.lost()
             session.lost()
+        return False
 
     def _credentials(self, scope: Scope, headers: Headers) -> dict[str, str]:
         """Credentials of the handshake. Browsers cannot set headers on a socket, so a query parameter may carry them."""
