@@ -11,7 +11,7 @@ import ccxt
 import msgspec
 from ccxt.async_support.base.ws.client import Client
 
-from fullon_master_api.errors import ExchangeUnavailable, GatewayError
+from fullon_master_api.errors import ExchangeUnavailable
 
 MESSAGES_MAX: Final = 20_000
 
@@ -35,27 +35,34 @@ class ExactClient(Client):  # type: ignore[misc]
 
 
 class Feed:
-    """What arrived for one reader, oldest first, until its connection fails. At most `MESSAGES_MAX` wait."""
+    """What arrived for one reader, oldest first, until its connection fails. At most `MESSAGES_MAX` wait.
 
-    def __init__(self) -> None:
+    A `lossy` feed then forgets the oldest message, where the newest says all; any other ends.
+    """
+
+    def __init__(self, *, lossy: bool = False) -> None:
         self.shared = False  # joined what another reader had subscribed: no snapshot will come
+        self._lossy = lossy
         self._messages: deque[dict[str, Any]] = deque()
         self._arrived = asyncio.Event()
-        self._error: GatewayError | None = None
+        self._error: Exception | None = None
 
     def put(self, message: dict[str, Any]) -> None:
         self._messages.append(message)
         self._arrived.set()
         if len(self._messages) > MESSAGES_MAX:
-            self._messages.clear()
-            self.fail(ExchangeUnavailable(f"more than {MESSAGES_MAX} messages waited for their reader"))
+            if self._lossy:
+                self._messages.popleft()
+            else:
+                self._messages.clear()
+                self.fail(ExchangeUnavailable(f"more than {MESSAGES_MAX} messages waited for their reader"))
 
-    def fail(self, error: GatewayError) -> None:
+    def fail(self, error: Exception) -> None:
         """End the feed; what came before the error is still read first."""
         self._error = self._error or error
         self._arrived.set()
 
-    async def wait(self, timeout_s: float) -> list[dict[str, Any]]:
+    async def wait(self, timeout_s: float | None) -> list[dict[str, Any]]:
         """All that waits, at least one message; empty when `timeout_s` passed without any.
 
         Raises: the error with which the connection failed.

@@ -9,15 +9,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
-from msgspec import structs
-
 from fullon_master_api.errors import ExchangeRefused, ExchangeUnavailable
 from fullon_master_api.exchanges.adapter import Capabilities, Fill, OrderState
+from fullon_master_api.exchanges.candle_sequence import CandleSequence
 from fullon_master_api.exchanges.ccxt_rest import CcxtRest
 from fullon_master_api.exchanges.ccxt_wire import Feed, silent_s
 from fullon_master_api.exchanges.kraken_rows import (
     OrderLedger,
-    TradeSieve,
     rest_fill,
     rest_trade,
     wire_candle,
@@ -25,6 +23,7 @@ from fullon_master_api.exchanges.kraken_rows import (
     wire_trade,
 )
 from fullon_master_api.exchanges.kraken_wire import KrakenWire
+from fullon_master_api.exchanges.trade_sieve import TradeSieve
 from fullon_master_api.exchanges.wire_values import SECOND_NS, instant_ns, plain, positive
 from fullon_master_api.model import Balance, Candle, MarketTrade, Ticker
 
@@ -118,7 +117,7 @@ class KrakenExchange(CcxtRest):
         """
         await self.load_markets()
         self.check_symbols([symbol])
-        sieve = TradeSieve(symbol)
+        sieve = TradeSieve(self.name, symbol)
         async with aclosing(self.messages("trade", [symbol], {"snapshot": True}, stall_s=self.stall_s)) as batches:
             async for batch in batches:
                 rows = [row for message in batch for row in message["data"]]
@@ -134,18 +133,12 @@ class KrakenExchange(CcxtRest):
         """
         await self.load_markets()
         self.check_symbols([symbol])
-        newest: Candle | None = None
+        sequence = CandleSequence()
         async with aclosing(self.messages("ohlc", [symbol], {"interval": 1, "snapshot": True}, stall_s=self.stall_s)) as batches:
             async for batch in batches:
-                changed: dict[int, Candle] = {}
-                for candle in (wire_candle(row) for message in batch for row in message["data"]):
-                    if candle is None or (newest is not None and candle.opened_ns < newest.opened_ns):
-                        continue
-                    if newest is not None and candle.opened_ns > newest.opened_ns:
-                        changed[newest.opened_ns] = structs.replace(newest, final=True)
-                    changed[candle.opened_ns] = newest = candle
+                changed = sequence.read(wire_candle(row) for message in batch for row in message["data"])
                 if changed:
-                    yield [changed[opened_ns] for opened_ns in sorted(changed)]
+                    yield changed
 
     async def fetch_trades(self, symbol: str, *, since_ns: int, limit: int) -> list[MarketTrade]:
         """Trades from `since_ns` on, oldest first, about `limit` of them; the trades of one instant are never split.

@@ -109,7 +109,7 @@ class KrakenWire(ExactExchange, ccxt.pro.kraken):  # type: ignore[misc]
         Raises: ExchangeRefused for a symbol the exchange does not have; ExchangeUnavailable when it does not answer in time.
         """
         topics: list[Topic] = [(channel, symbol) for symbol in symbols]
-        feed = feed or Feed()
+        feed = feed or Feed(lossy=channel in STATES)
         url = self.urls["api"]["ws"]["privateV2" if channel in PRIVATE else "publicV2"]
         try:
             with exchange_errors("kraken"):
