@@ -160,6 +160,9 @@ class Planner:
             raise Unsupported("the schema has extensions")
         if operation.directives:
             raise Unsupported("a directive on the operation")
+        fragments = (node for node in document.definitions if isinstance(node, FragmentDefinitionNode))
+        if any(node.variable_definitions for node in fragments):
+            raise Unsupported("a fragment with variables")
         names: set[str] = set()
         for node in _selections(document):
             for directive in node.directives or ():

@@ -272,17 +272,21 @@ class Frame:
     async def _await_values(self, item: Field, values: list[Any], place: Place) -> list[Any]:
         """Values with everything awaited and every exception Failed."""
         odd = [position for position, value in enumerate(values) if not is_plain(type(value))]  # type: ignore[arg-type]
-        values = list(values)
-        waiting = [position for position in odd if is_awaitable(values[position])]
-        if waiting:
-            for position, value in zip(waiting, await self._gather([values[p] for p in waiting]), strict=True):
-                values[position] = value
+        values = await self._outcomes(list(values))
         for position in odd:
             value = values[position]
             if isinstance(value, Exception):
                 values[position] = self._fail(value, item, place, position)
             elif value is Undefined:
                 values[position] = None
+        return values
+
+    async def _outcomes(self, values: list[Any]) -> list[Any]:
+        """The values with everything awaited, together; what fails is its exception."""
+        waiting = [position for position, value in enumerate(values) if is_awaitable(value)]
+        if waiting:
+            for position, value in zip(waiting, await self._gather([values[p] for p in waiting]), strict=True):
+                values[position] = value
         return values
 
     async def _gather(self, awaitables: list[Awaitable[Any]]) -> list[Any]:
@@ -385,8 +389,7 @@ class Frame:
                 answers.append(error)
         if all(answer is True for answer in answers):
             return values
-        if any(is_awaitable(answer) for answer in answers):
-            answers = [await self._outcome(answer) if is_awaitable(answer) else answer for answer in answers]
+        answers = await self._outcomes(answers)
         checked = []
         for position, (value, answer) in enumerate(zip(values, answers, strict=True)):
             if isinstance(answer, Exception):
@@ -404,17 +407,17 @@ class Frame:
         for position, value in enumerate(values):
             info = self._info(item, place, position)
             try:
-                name = resolve_type(value, info, type_)
-                names.append(await name if is_awaitable(name) else name)
+                names.append(resolve_type(value, info, type_))
             except Exception as error:  # The error of this value alone.
                 names.append(error)
+        names = await self._outcomes(names)
         completed: list[Any] = list(values)
         concrete: dict[str, tuple[GraphQLObjectType, list[int]]] = {}
         for position, name in enumerate(names):
             try:
                 if isinstance(name, Exception):
                     raise name
-                if name not in concrete:
+                if type(name) is not str or name not in concrete:
                     info = self._info(item, place, position)
                     found = executor.ensure_valid_runtime_type(name, type_, item.details, info, values[position])
                     concrete[name] = (found, [])
