@@ -15,7 +15,7 @@ from fullon_master_api.auth.jwt import ALL_SCOPES, Signer
 from fullon_master_api.auth.passwords import Passwords
 from fullon_master_api.auth.throttle import LoginThrottle
 from fullon_master_api.auth.totp import totp_matches
-from fullon_master_api.errors import TokenExpired, Unauthenticated
+from fullon_master_api.errors import BadUserInput, TokenExpired, Unauthenticated
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal, Record, Role, Scope
 
@@ -144,6 +144,17 @@ class Sessions:
             api_key_id=row.api_key_id,
             expires_s=row.expires_at.timestamp() if row.expires_at else None,
         )
+
+    async def check_password(self, principal: Principal, password: str) -> None:
+        """Raises BadUserInput where it is not this caller's own password; RateLimited after too many tries."""
+        key = f"password:{principal.uid}"
+        self._throttle.check(key)
+        known = await self._orm.users.credentials_by_mail(principal.mail)
+        if not await self._passwords.matches(known.password_hash if known else None, password):
+            self._throttle.failed(key)
+            raise BadUserInput(
+                "currentPassword is not the password of this user: give the one in use", path=("current_password",)
+            )
 
     def forget(self, uid: int) -> None:
         """Read this user anew at their next request: something about them has changed."""

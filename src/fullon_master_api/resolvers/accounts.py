@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from fullon_master_api.apis.orm import Page
-from fullon_master_api.model import Balance, Exchange, ExchangeAccount, Position, Symbol, User
+from fullon_master_api.model import ApiKey, Balance, Exchange, ExchangeAccount, Position, Scope, Symbol, User
 from fullon_master_api.resolvers.context import Context
 from fullon_master_api.resolvers.filters import OrderWish, condition_of, order_of
 
@@ -45,6 +45,14 @@ async def exchange_accounts(
 
 async def accounts_of_users(users: Sequence[User], ctx: Context) -> list[list[ExchangeAccount]]:
     return await ctx.stores.orm.accounts.of_users([user.uid for user in users], ctx.user)
+
+
+async def keys_of_users(users: Sequence[User], ctx: Context) -> list[list[ApiKey]]:
+    return await ctx.stores.orm.api_keys.of_users([user.uid for user in users], ctx.user)
+
+
+def scopes_of_keys(keys: Sequence[ApiKey], _ctx: Context) -> list[list[Scope]]:
+    return [sorted(key.scopes) for key in keys]
 
 
 async def users_of_accounts(accounts: Sequence[ExchangeAccount], ctx: Context) -> list[User | None]:

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from typing import Final
 
+from strawberry.utils.str_converters import to_camel_case
+
 from fullon_master_api.errors import BadUserInput, Conflict, ErrorCode, ExchangeRefused, GatewayError, NotFound, Unavailable
 from fullon_master_api.model import Record
 
 EXPECTED: Final = (BadUserInput, Conflict, ExchangeRefused, NotFound, Unavailable)
 """What a caller has to expect of a mutation; everything else fails the request."""
+
+
+NAMES: Final = {
+    "uid": "userId",
+    "ex_id": "exchangeAccountId",
+    "cat_ex_id": "exchangeId",
+    "cat_str_id": "strategyTemplateId",
+    "str_id": "strategyId",
+    "order_id": "id",
+    "lastname": "lastName",
+    "decimals": "priceDecimals",
+    "backtest": "backtestDays",
+    "size_pct": "sizePercent",
+    "order": "number",
+    "volume": "quantity",
+    "order_type": "type",
+}
+"""The stores' names that the graph spells in another way than in camel case."""
 
 
 class UserErrorRow(Record, frozen=True, kw_only=True):
@@ -17,7 +37,12 @@ class UserErrorRow(Record, frozen=True, kw_only=True):
     path: list[str] | None
 
 
-def user_error(error: GatewayError, renamed: dict[str, str] | None = None) -> UserErrorRow:
-    """An expected failure as data; `renamed` maps names of the stores to those of the input."""
-    path = ["input", *((renamed or {}).get(str(step), str(step)) for step in error.path)] if error.path else None
+def user_error(error: GatewayError) -> UserErrorRow:
+    """An expected failure as data, its path in the graph's words."""
+    path = ["input", *(graph_name(str(step)) for step in error.path)] if error.path else None
     return UserErrorRow(code=ErrorCode(error.code), message=error.message, path=path)
+
+
+def graph_name(name: str) -> str:
+    """The graph's name of a store's field."""
+    return NAMES.get(name) or to_camel_case(name)

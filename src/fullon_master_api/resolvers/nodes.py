@@ -10,6 +10,7 @@ from fullon_master_api.resolvers.identity import read_global_id
 
 FINDERS: Final[dict[str, Callable[[Context, int], Awaitable[list[Any]]]]] = {
     "User": lambda ctx, number: ctx.stores.orm.users.get_many([number], ctx.user),
+    "ApiKey": lambda ctx, number: ctx.stores.orm.api_keys.get_many([number], ctx.user),
     "Exchange": lambda ctx, number: ctx.stores.orm.exchanges.get_many([number]),
     "ExchangeAccount": lambda ctx, number: ctx.stores.orm.accounts.get_many([number], ctx.user),
     "Symbol": lambda ctx, number: ctx.stores.orm.symbols.get_many([number]),

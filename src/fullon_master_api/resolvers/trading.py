@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from fullon_master_api.apis.orm import Page
 from fullon_master_api.errors import BadUserInput
@@ -24,18 +24,6 @@ from fullon_master_api.resolvers.context import Context
 from fullon_master_api.resolvers.faults import EXPECTED, UserErrorRow, user_error
 from fullon_master_api.resolvers.filters import OrderWish, condition_of, order_of
 from fullon_master_api.resolvers.identity import number_of
-
-INPUT_NAMES: Final = {
-    "volume": "quantity",
-    "order_type": "type",
-    "ex_id": "exchangeAccountId",
-    "exchange_account_id": "exchangeAccountId",
-    "bot_id": "botId",
-    "client_order_id": "clientOrderId",
-    "dry_run": "dryRun",
-    "order_id": "id",
-}
-"""The stores' names of an order's fields, and the graph's."""
 
 
 class NewOrder(Protocol):
@@ -114,7 +102,7 @@ async def place_order(ctx: Context, *, input: NewOrder) -> OrderPayloadRow:
             values["client_order_id"] = input.client_order_id
         return OrderPayloadRow(order=await ctx.stores.orm.orders.place(caller, values))
     except EXPECTED as error:
-        return OrderPayloadRow(order=None, user_errors=[user_error(error, INPUT_NAMES)])
+        return OrderPayloadRow(order=None, user_errors=[user_error(error)])
 
 
 async def cancel_order(ctx: Context, *, input: CancelWish) -> OrderPayloadRow:
@@ -123,7 +111,7 @@ async def cancel_order(ctx: Context, *, input: CancelWish) -> OrderPayloadRow:
         number = number_of("Order", input.id, argument="id")
         return OrderPayloadRow(order=await ctx.stores.orm.orders.cancel(number, caller))
     except EXPECTED as error:
-        return OrderPayloadRow(order=None, user_errors=[user_error(error, INPUT_NAMES)])
+        return OrderPayloadRow(order=None, user_errors=[user_error(error)])
 
 
 # ---- fields ------------------------------------------------------------------------------------------------------------

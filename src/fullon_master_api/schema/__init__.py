@@ -8,7 +8,7 @@ from strawberry.schema.config import StrawberryConfig
 from fullon_master_api.executor.core import SteadyExecution
 from fullon_master_api.executor.scalars import SCALARS
 from fullon_master_api.schema import enums
-from fullon_master_api.schema.accounts import ExchangeAccount, User
+from fullon_master_api.schema.accounts import ApiKey, ExchangeAccount, User
 from fullon_master_api.schema.bots import Bot, Feed, Strategy, StrategyTemplate
 from fullon_master_api.schema.markets import Exchange, Symbol
 from fullon_master_api.schema.mutation import Mutation
@@ -18,7 +18,7 @@ from fullon_master_api.schema.trading import DryTrade, Order, Trade
 
 __all__ = ["build_schema", "enums"]
 
-NODES = (User, ExchangeAccount, Exchange, Symbol, Bot, Strategy, StrategyTemplate, Feed, Order, Trade, DryTrade)
+NODES = (User, ApiKey, ExchangeAccount, Exchange, Symbol, Bot, Strategy, StrategyTemplate, Feed, Order, Trade, DryTrade)
 
 
 def build_schema() -> strawberry.Schema:

@@ -10,7 +10,7 @@ import strawberry
 
 from fullon_master_api import model
 from fullon_master_api.executor.fields import batched
-from fullon_master_api.model import Role
+from fullon_master_api.model import Role, Scope
 from fullon_master_api.resolvers import accounts, bots, trading
 from fullon_master_api.resolvers.identity import ids_of
 from fullon_master_api.schema.filters import BotFilter, BotSort, OrderFilter, OrderSort, listed
@@ -78,6 +78,24 @@ class ExchangeAccount(Node):
         return isinstance(value, (model.ExchangeAccount, cls))
 
 
+@strawberry.type(description="An API key, without its secret: that is shown once, when the key is made.")
+class ApiKey(Node):
+    id: strawberry.ID = batched(ids_of("ApiKey", "api_key_id"), description="Global id.")
+    api_key_id: int = strawberry.field(description="The number under which REST knows it.")
+    prefix: str = strawberry.field(description="How the key begins, to tell keys apart.")
+    name: str = strawberry.field(description="The user's label.")
+    description: str | None = strawberry.field(description="What it is for.")
+    scopes: list[Scope] = batched(accounts.scopes_of_keys, description="What it may do.")
+    is_active: bool = strawberry.field(description="Whether it still opens anything.")
+    created_at: datetime = strawberry.field(description="When it was made.")
+    expires_at: datetime | None = strawberry.field(description="When it ends; null for never.")
+    last_used_at: datetime | None = strawberry.field(description="When it was last used, to the minute.")
+
+    @classmethod
+    def is_type_of(cls, value: Any, _info: Any) -> bool:
+        return isinstance(value, (model.ApiKey, cls))
+
+
 @strawberry.type(description="A user of the platform.")
 class User(Node):
     id: strawberry.ID = batched(ids_of("User", "uid"), description="Global id.")
@@ -92,6 +110,7 @@ class User(Node):
     exchange_accounts: list[ExchangeAccount] = batched(
         accounts.accounts_of_users, description="Their accounts at exchanges.", cost=2
     )
+    api_keys: list[ApiKey] = batched(accounts.keys_of_users, description="Their API keys.", cost=2)
     bots: Connection[Annotated[Bot, strawberry.lazy("fullon_master_api.schema.bots")]] = batched(
         bots.bots_of_users,
         description="Their bots.",

@@ -13,6 +13,7 @@ from fullon_master_api.errors import ErrorCode
 
 ENUMS: Final[dict[type[Enum], str]] = {
     model.Role: "What a user may do: USER their own things, ADMIN everything.",
+    model.Scope: "What a credential may do: READ, WRITE what its user may change, ADMIN what an admin may.",
     model.Side: "BUY or SELL, seen from the base asset.",
     model.OrderType: "How an order is executed; UNKNOWN for a type that this server does not know.",
     model.OrderStatus: "Where an order stands in its life.",

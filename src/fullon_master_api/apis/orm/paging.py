@@ -112,6 +112,7 @@ class Listing(Generic[T]):
         offset: int = 0,
     ) -> Page[T]:
         """One page; `offset` skips rows, for REST clients that count pages. Raises: BadUserInput, BadCursor."""
+        where = (*where, *self._matching(matching))
         order = self._checked_order(order)
         limit = checked_first(first)
         ordering, at = self._order(order)
