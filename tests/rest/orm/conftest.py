@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,13 +13,17 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
 
+from fullon_master_api.apis.cache import Cache, open_cache
 from fullon_master_api.apis.orm import Orm, open_orm
 from fullon_master_api.apis.orm.demo import Demo, install_demo
 from fullon_master_api.auth.jwt import Signer
 from fullon_master_api.auth.passwords import open_passwords
 from fullon_master_api.auth.sessions import Sessions
 from fullon_master_api.auth.throttle import LoginThrottle
+from fullon_master_api.bus import open_bus
 from fullon_master_api.model import User
 from fullon_master_api.rest.edge import Edge
 from fullon_master_api.rest.faults import install_faults
@@ -28,9 +33,13 @@ PREFIX = "/api/v1/orm"
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 
+ROUTES = [route for router in get_all_routers() for route in router.routes if isinstance(route, APIRoute)]
+
+
 @dataclass(frozen=True)
 class Stores:
     orm: Orm
+    cache: Cache
     sessions: Sessions
 
 
@@ -40,6 +49,7 @@ class Stage:
 
     app: FastAPI
     orm: Orm
+    cache: Cache
     sessions: Sessions
     demo: Demo
     ben: User
@@ -63,7 +73,18 @@ class Client:
         headers = {} if body is None else {"content-type": "application/json"}
         answer = await self.http.request(method, path, content=content, params=params or None, headers=headers)
         assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
-        return json.loads(answer.text, parse_float=Decimal)
+        found = json.loads(answer.text, parse_float=Decimal)
+        if status == 200:
+            self._check_shape(method, path, found)
+        return found
+
+    def _check_shape(self, method: str, path: str, body: object) -> None:
+        """Whether the answer is what the OpenAPI document promises, with no field too many."""
+        for route in ROUTES:
+            if method in (route.methods or ()) and route.path_regex.match(path.partition("?")[0]):
+                TypeAdapter(route.response_model).validate_python(body)
+                return
+        raise AssertionError(f"no route for {method} {path}")
 
     async def get(self, path: str, *, status: int = 200, **params: Any) -> Any:
         return await self.ask("GET", path, status=status, **params)
@@ -72,19 +93,37 @@ class Client:
         return await self.ask("POST", path, body, status=status)
 
 
+_template: list[tuple[Path, Demo]] = []
+
+
+async def _installed(factory: pytest.TempPathFactory) -> tuple[Path, Demo]:
+    """A store with the demo's data, made once and copied for every test."""
+    if not _template:
+        path = factory.mktemp("template") / "orm.db"
+        async with open_orm(f"sqlite+aiosqlite:///{path}", credentials_key=KEY) as orm:
+            demo = await install_demo(orm, password_hash="x")
+            await orm.users.add(None, {"mail": "ben@fullon", "name": "Ben"}, password_hash="x")
+        _template.append((path, demo))
+    return _template[0]
+
+
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncGenerator[Stage, None]:
+async def stage(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Stage, None]:
+    template, demo = await _installed(tmp_path_factory)
+    shutil.copy(template, tmp_path / "orm.db")
     signer = Signer(secret="s" * 32, algorithm="HS256", issuer="test", audience="test", life_s=60)
     async with (
         open_orm(f"sqlite+aiosqlite:///{tmp_path / 'orm.db'}", credentials_key=KEY) as orm,
         open_passwords() as passwords,
+        open_bus("memory://") as bus,
+        open_cache(bus, "memory://") as cache,
     ):
         throttle = LoginThrottle(attempts_max=10, window_s=60)
         sessions = Sessions(orm, signer, passwords, throttle, refresh_days=1, api_keys=True)
-        demo = await install_demo(orm, password_hash="x")
-        ben = await orm.users.add(None, {"mail": "ben@fullon", "name": "Ben"}, password_hash="x")
+        (ben,) = await orm.users.by_mails(["ben@fullon"], None)
+        assert ben is not None
         app = FastAPI()
-        app.state.stores = Stores(orm, sessions)
+        app.state.stores = Stores(orm, cache, sessions)
         install_faults(app)
         for router in get_all_routers():
             app.include_router(router, prefix=PREFIX)
@@ -99,6 +138,7 @@ async def stage(tmp_path: Path) -> AsyncGenerator[Stage, None]:
         yield Stage(
             app=app,
             orm=orm,
+            cache=cache,
             sessions=sessions,
             demo=demo,
             ben=ben,

@@ -18,7 +18,7 @@ from fullon_master_api.apis.orm.profit import ONE, ZERO, Fill, Ledger, quote_fee
 from fullon_master_api.apis.orm.tables import bots, exchanges
 from fullon_master_api.apis.orm.tables_trading import orders, trades
 from fullon_master_api.bus import trades_topic
-from fullon_master_api.errors import BadUserInput, Immutable, NotFound
+from fullon_master_api.errors import BadUserInput, Conflict, Immutable, NotFound
 from fullon_master_api.model import Fence, Principal, Record, Side, Trade
 
 _LISTING: Final = Listing(
@@ -143,6 +143,18 @@ class Trades:
             for trade in saved:
                 write.emit(trades_topic(trade.uid), "trade", trade)
         return saved
+
+    async def save_trade(self, values: Mapping[str, object], *, principal: Principal | None = None) -> Trade:
+        """Store one fill; one that is there already is answered as it is. Raises as `save_trades`."""
+        saved = await self.save_trades([values], principal=principal)
+        if saved:
+            return saved[0]
+        same = [trades.c[name] == values[name] for name in ("ex_id", "ex_trade_id", "ex_order_id") if name in values]
+        async with self._database.read() as connection:
+            known = await _LISTING.one(connection, *same, visible(principal))
+        if known is None:
+            raise Conflict("another fill has these ids", path=("ex_trade_id",))
+        return known
 
     async def refuse_change(self, trade_id: int, principal: Principal | None) -> None:
         """Answer whoever wants to change or remove a fill. Raises: NotFound where there is none for them, else Immutable."""

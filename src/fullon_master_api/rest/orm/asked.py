@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import Depends, Query, Request, Response
 from fastapi import Path as PathValue
 
+from fullon_master_api.apis.cache import Cache
 from fullon_master_api.apis.orm import Orm, Page
 from fullon_master_api.auth.sessions import Sessions
 from fullon_master_api.errors import GatewayError, NotFound, TokenExpired, Unauthenticated
@@ -58,9 +59,15 @@ def sessions_of(request: Request) -> Sessions:
     return sessions
 
 
+def cache_of(request: Request) -> Cache:
+    cache: Cache = request.app.state.stores.cache
+    return cache
+
+
 Caller = Annotated[Principal, Depends(caller)]
 Store = Annotated[Orm, Depends(orm_of)]
 Logins = Annotated[Sessions, Depends(sessions_of)]
+Latest = Annotated[Cache, Depends(cache_of)]
 
 Id = Annotated[int, PathValue(ge=0, le=ID_MAX)]
 QueryId = Annotated[int, Query(ge=0, le=ID_MAX)]

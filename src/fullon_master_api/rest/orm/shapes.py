@@ -95,8 +95,12 @@ SYMBOL: Final = Shape(
 BOT: Final = Shape("BotBody", Bot, rename=_TIME)
 BOT_LOG: Final = Shape("BotLogBody", BotLog, rename=_TIME)
 TEMPLATE: Final = Shape("CatalogStrategyBody", StrategyTemplate)
-STRATEGY: Final = Shape("StrategyBody", Strategy)
-FEED: Final = Shape("FeedBody", Feed)
+STRATEGY: Final = Shape("StrategyBody", Strategy, extra={"parameters": (dict[str, str], lambda _: {})})
+"""The parameters are filled in by the routes of strategies."""
+
+FEED: Final = Shape("FeedBody", Feed, extra={"symbol": (str | None, lambda _: None)})
+"""The symbol's name is filled in by the route."""
+
 ORDER: Final = Shape(
     "OrderBody",
     Order,
