@@ -8,6 +8,7 @@ from contextlib import aclosing
 import pytest
 
 from fullon_master_api.bus import Bus, orders_topic
+from fullon_master_api.errors import HistoryGap
 from tests.bus.outbox import ListOutbox
 
 TOPIC, OTHER = orders_topic(1), orders_topic(2)
@@ -117,3 +118,15 @@ async def test_a_follower_that_is_further_behind_than_the_ring_reads_pages_of_it
         got = [(await anext(slow)).sequence for _ in range(9999)]
     assert got == list(range(2, 10_001))
     assert bus.health().topics_followed == 0
+
+
+async def test_a_cursor_that_this_store_never_gave_is_refused_instead_of_staying_silent(bus: Bus, outbox: ListOutbox) -> None:
+    outbox.append(TOPIC)
+    with pytest.raises(HistoryGap, match="ends at 1, 2 was asked"):
+        await take(bus, TOPIC, 2, 1)
+    async with aclosing(bus.follow(TOPIC, 0)) as other:
+        assert (await anext(other)).sequence == 1
+        second = outbox.append(TOPIC)  # Without a hint, so the shared tail does not know it yet.
+        assert second == 2
+        bus.hint(TOPIC, outbox.append(TOPIC))
+        assert await take(bus, TOPIC, second, 1) == [3]

@@ -214,7 +214,8 @@ class Bus:
         """Every event of a lossless topic after the cursor, in order, each once; `after=None` starts now.
 
         Close it with `aclosing`. It waits for the next event and never ends by itself.
-        Raises: HistoryGap if the cursor is older than what is kept; Unavailable if the store stays away for 30 s.
+        Raises: HistoryGap if the cursor is older than what is kept, or newer than all of it (the store was set back);
+        Unavailable if the store stays away for 30 s.
         """
         assert self._history is not None, "attach_history comes before follow"
         return self._history.follow(topic, after)

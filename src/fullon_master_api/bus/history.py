@@ -11,7 +11,7 @@ from operator import attrgetter
 from time import monotonic
 from typing import Final, Protocol, TypeVar
 
-from fullon_master_api.errors import Unavailable
+from fullon_master_api.errors import HistoryGap, Unavailable
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Event, Record
 
@@ -110,14 +110,17 @@ class History:
     async def follow(self, topic: str, after: int | None) -> AsyncGenerator[Event]:
         """Every event of `topic` after the cursor, in order, each once; `after=None` starts now. Never ends by itself.
 
-        Raises: HistoryGap if the cursor is older than what is kept; Unavailable if the store stays away for 30 s.
+        Raises: HistoryGap if the cursor is older than what is kept, or newer than all of it (the store was set back);
+        Unavailable if the store stays away for 30 s.
         """
         tail = self._tails.setdefault(topic, Tail())
         tail.followers += 1
         try:
             cursor = after if after is not None else await self._patiently(lambda: self._start(topic, tail))
-            if tail.head < 0:
-                await self._patiently(lambda: self._start(topic, tail))
+            if tail.head < cursor:
+                last = await self._patiently(lambda: self._start(topic, tail))
+                if last < cursor:
+                    raise HistoryGap(f"{topic!r} ends at {last}, {cursor} was asked: the store was set back, read the state anew")
             while True:
                 changed = tail.changed
                 if cursor < tail.floor:

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import msgspec
 from broadcaster import BroadcastBackend, Event
-from redis.exceptions import RedisError
 
-from fullon_master_api.bus.connection import RedisOptions, cache_errors, open_redis
+from fullon_master_api.bus.connection import RedisOptions, open_redis
 from fullon_master_api.bus.topics import PARTITIONS, partition_of
 from fullon_master_api.bus.wire import Packed, pack
+from fullon_master_api.errors import CacheUnavailable
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Record
 
@@ -78,7 +78,7 @@ class RedisStreams(BroadcastBackend):
 
     async def connect(self) -> None:
         """Begin at the end of each partition. Raises: CacheUnavailable"""
-        with cache_errors():
+        async with self._reader.answering():
             self._run_id = await self._get_run_id()
             for key in self._partitions:
                 self._cursors[key] = await self._get_last(key)
@@ -86,8 +86,8 @@ class RedisStreams(BroadcastBackend):
 
     async def disconnect(self) -> None:
         self.connected = False
-        await self._reader.aclose()
-        await self._writer.aclose()
+        await self._reader.redis.aclose()
+        await self._writer.redis.aclose()
 
     async def subscribe(self, group: str) -> None:
         """Nothing to do: all partitions are always read."""
@@ -98,12 +98,12 @@ class RedisStreams(BroadcastBackend):
     async def publish(self, channel: str, message: Any) -> None:
         """Send a batch of (topic, record) in one round trip. Raises: CacheUnavailable"""
         batch: Sequence[tuple[str, Record]] = message
-        pipeline = self._writer.pipeline(transaction=False)
+        pipeline = self._writer.redis.pipeline(transaction=False)
         for topic, record in batch:
             kind, payload = pack(record)
             fields: dict[Any, Any] = {b"t": topic, b"k": kind, b"p": payload}
             pipeline.xadd(stream_key(self._prefix, topic), fields, maxlen=STREAM_MAX, approximate=True)
-        with cache_errors():
+        async with self._writer.answering():
             await pipeline.execute()
 
     async def next_published(self) -> Event:
@@ -112,10 +112,10 @@ class RedisStreams(BroadcastBackend):
         while True:
             try:
                 arrived = await self._read() if self.connected and not self._is_new else await self._resume()
-            except (RedisError, OSError, TimeoutError) as error:
+            except CacheUnavailable as error:
                 if self.connected:
-                    log.warning("bus.disconnected", error=str(error))
-                self.connected, self.last_error = False, str(error)
+                    log.warning("bus.disconnected", error=error.message)
+                self.connected, self.last_error = False, error.message
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - so that processes do not return at once
                 pause_s = min(2 * pause_s, PAUSE_S_MAX)
                 continue
@@ -126,7 +126,8 @@ class RedisStreams(BroadcastBackend):
     async def _read(self) -> list[Arrived]:
         arrived: list[Arrived] = []
         cursors: dict[Any, Any] = dict(self._cursors)
-        reply: Any = await self._reader.xread(cursors, count=READ_MAX, block=BLOCK_MS)
+        async with self._reader.answering(more_s=BLOCK_MS / 1000):
+            reply: Any = await self._reader.redis.xread(cursors, count=READ_MAX, block=BLOCK_MS)
         if self._is_new:  # The one before was found closed: a new Redis may have answered.
             arrived += await self._resume()
         for key, entries in reply or ():
@@ -139,16 +140,19 @@ class RedisStreams(BroadcastBackend):
         return arrived
 
     async def _was_cut(self, key: bytes) -> bool:
-        oldest: Any = await self._reader.xrange(key, count=1)
+        async with self._reader.answering():
+            oldest: Any = await self._reader.redis.xrange(key, count=1)
         return bool(oldest) and _order(oldest[0][0]) > _order(self._cursors[key])
 
     async def _resume(self) -> list[Arrived]:
         """Find out who answers now. Another Redis, or the same one started anew, may have lost what nobody had read yet."""
-        run_id = await self._get_run_id()
+        async with self._reader.answering():
+            run_id = await self._get_run_id()
         self._is_new = False
         arrived: list[Arrived] = []
         if run_id != self._run_id:
-            seconds, microseconds = await self._reader.time()
+            async with self._reader.answering():
+                seconds, microseconds = await self._reader.redis.time()
             now = f"{seconds * 1000 + microseconds // 1000 - 1}-0".encode()
             for key, cursor in self._cursors.items():
                 # Its clock may be behind: a cursor from the future would be deaf until then.
@@ -169,10 +173,10 @@ class RedisStreams(BroadcastBackend):
         self._is_new = True
 
     async def _get_run_id(self) -> str:
-        return str((await self._reader.info("server"))["run_id"])
+        return str((await self._reader.redis.info("server"))["run_id"])
 
     async def _get_last(self, key: bytes) -> bytes:
-        newest: Any = await self._reader.xrevrange(key, count=1)
+        newest: Any = await self._reader.redis.xrevrange(key, count=1)
         last: bytes = newest[0][0] if newest else BEGINNING
         return last
 

@@ -113,3 +113,19 @@ async def test_a_candle_has_its_own_end_and_the_tickers_have_none(redis_url: str
         await cache.tickers.set(tick())
         assert await raw.ttl(f"candles:kraken:BTC/USD:1h:{candle(60).opened_ns:020d}") in range(1_799_990, 1_800_001)
         assert await raw.ttl("tickers:kraken") == -1
+
+
+async def test_a_cancelled_reader_ends_even_when_its_answer_comes_at_the_same_moment(redis_url: str) -> None:
+    async with open_bus(redis_url) as bus, open_cache(bus, redis_url) as cache:
+
+        async def read_for_ever() -> None:
+            while True:
+                await cache.tickers.get_many([("kraken", "BTC/USD")])
+
+        for number in range(300):
+            reading = asyncio.ensure_future(read_for_ever())
+            await asyncio.sleep(number * 1e-5)
+            reading.cancel()
+            done, _alive = await asyncio.wait([reading], timeout=5)
+            assert done == {reading}
+            assert reading.cancelled()

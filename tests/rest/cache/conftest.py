@@ -22,6 +22,9 @@ from fullon_master_api.bus import Bus, open_bus
 from fullon_master_api.errors import StoreUnavailable, TokenExpired, Unauthenticated, UnknownUser
 from fullon_master_api.model import Bot, ExchangeAccount, Principal, Role, Scope, Symbol
 from fullon_master_api.rest.cache import Desk, create_app
+from tests.servers import redis_server, redis_url
+
+__all__ = ["redis_server", "redis_url"]
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -139,9 +142,15 @@ def desk_of() -> Callable[[Cache, Bus], Desk]:
 
 
 @pytest.fixture
-async def house(desk_of: Callable[[Cache, Bus], Desk]) -> AsyncIterator[House]:
+def house_url(request: pytest.FixtureRequest) -> str:
+    """In one process, or on Redis where a test asks for `redis`."""
+    return str(request.getfixturevalue("redis_url")) if getattr(request, "param", "memory") == "redis" else "memory://"
+
+
+@pytest.fixture
+async def house(house_url: str, desk_of: Callable[[Cache, Bus], Desk]) -> AsyncIterator[House]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        async with open_bus("memory://") as bus, open_cache(bus, "memory://") as cache, asyncio.TaskGroup() as tasks:
+        async with open_bus(house_url) as bus, open_cache(bus, house_url) as cache, asyncio.TaskGroup() as tasks:
             outer = FastAPI()
             outer.mount("/api/v1/cache", create_app(lambda: desk_of(cache, bus)))
             config = uvicorn.Config(outer, lifespan="off", ws="websockets-sansio", log_config=None)

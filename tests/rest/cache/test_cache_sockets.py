@@ -15,6 +15,8 @@ from fullon_master_api.rest.cache.generic import ENDPOINT
 from tests.apis.cache.records import balance, candle, order, position, tick, trade
 from tests.rest.cache.conftest import Client, House
 
+both_shapes = pytest.mark.parametrize("house_url", ["memory", "redis"], indirect=True)
+
 OPERATIONS = [
     "ping",
     "health_check",
@@ -87,6 +89,7 @@ async def test_an_order_is_shown_to_its_owner_and_to_nobody_else(house: House) -
         assert (await client.ask("stream_order_queue", exchange=1))["error_code"] == "INVALID_PARAMS"
 
 
+@both_shapes
 async def test_the_queue_counts_open_orders_and_tells_only_changes(house: House) -> None:
     await house.cache.orders.set(order("A"))
     async with house.client("/ws/orders/me") as client:
@@ -100,6 +103,7 @@ async def test_the_queue_counts_open_orders_and_tells_only_changes(house: House)
         assert without_time(result) == {"exchange": "kraken", "queue_length": 2}
 
 
+@both_shapes
 async def test_two_readers_of_trades_both_get_them_all(house: House) -> None:
     await house.cache.trades.append("kraken", "BTC/USD", [trade(1), trade(2)])
     row = {
@@ -182,6 +186,7 @@ async def test_positions_are_marked_to_the_last_ticker(house: House) -> None:
         assert (await client.ask("stream_positions", exchange=2))["error_code"] == "INVALID_PARAMS"
 
 
+@both_shapes
 async def test_positions_are_pushed_as_they_change_and_once_more_when_they_close(house: House) -> None:
     await house.cache.accounts.set_positions(1, [position("BTC/USD", "1"), position("ETH/USD", "2")], updated_ns=5)
     async with house.client("/ws/accounts/me") as client:
@@ -201,6 +206,7 @@ async def test_positions_are_pushed_as_they_change_and_once_more_when_they_close
         assert (result["symbol"], result["size"]) == ("ETH/USD", 0)
 
 
+@both_shapes
 async def test_bots_are_those_of_the_caller(house: House) -> None:
     await house.cache.bots.set_status(10, {"feed_1": {"status": "running"}})
     await house.cache.bots.set_status(20, {"feed_1": {"status": "paused"}})
@@ -225,6 +231,7 @@ async def test_bots_are_those_of_the_caller(house: House) -> None:
         assert (await client.ask("get_bot_status", bot_id=20))["result"]["status"] == "unknown"
 
 
+@both_shapes
 async def test_candles_come_with_or_without_their_exchange_and_are_pushed(house: House) -> None:
     for minute in (1, 2):
         await house.cache.candles.set("kraken", "BTC/USD", "1m", candle(minute))
@@ -253,6 +260,7 @@ async def test_the_process_socket_is_for_admins(house: House) -> None:
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "Admin access required")
 
 
+@both_shapes
 async def test_processes_are_listed_counted_and_pushed_when_they_change(house: House) -> None:
     process = await house.cache.processes.register("tick", "ticker_daemon", params={"pid": 7})
     async with house.client("/ws/process/me", "admin") as client:
@@ -316,6 +324,7 @@ async def test_an_operation_that_does_not_exist_gets_the_error_message(house: Ho
         assert (await client.receive())["error_code"] == "MALFORMED_MESSAGE"
 
 
+@both_shapes
 async def test_the_generic_socket_keeps_what_belongs_to_others_and_to_admins(house: House) -> None:
     await house.cache.accounts.set_balances(1, [balance("USD", "10.50")], updated_ns=1)
     await house.cache.accounts.set_balances(2, [balance("USD", "777", ex_id=2)], updated_ns=1)

@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from redis.asyncio import Redis
-
 from fullon_master_api.apis.cache.accounts import Accounts
 from fullon_master_api.apis.cache.bots import Bots
 from fullon_master_api.apis.cache.candles import Candles
@@ -19,7 +17,7 @@ from fullon_master_api.apis.cache.shelf import Fences, MemoryLists, MemoryShelf,
 from fullon_master_api.apis.cache.tickers import Tickers
 from fullon_master_api.apis.cache.trades import KEPT_MAX, Trades
 from fullon_master_api.bus import Bus, RedisOptions
-from fullon_master_api.bus.connection import open_redis
+from fullon_master_api.bus.connection import RedisLink, open_redis
 from fullon_master_api.model import Balances, Block, BotStatus, Candle, MarketTrade, Order, Positions, Process, Ticker
 
 REDIS_OPTIONS: Final = RedisOptions()
@@ -49,11 +47,11 @@ async def open_cache(bus: Bus, url: str, *, options: RedisOptions = REDIS_OPTION
         yield _in_memory(bus)
         return
     assert bus.shape == "redis", "the bus must be on Redis too"
-    redis = open_redis(url, options)
+    link = open_redis(url, options)
     try:
-        yield _on_redis(redis, bus.prefix)
+        yield _on_redis(link, bus.prefix)
     finally:
-        await redis.aclose()
+        await link.redis.aclose()
 
 
 def _in_memory(bus: Bus) -> Cache:
@@ -69,9 +67,9 @@ def _in_memory(bus: Bus) -> Cache:
     )
 
 
-def _on_redis(redis: Redis, prefix: str) -> Cache:
+def _on_redis(link: RedisLink, prefix: str) -> Cache:
     def shelf(kind: type[R], name: str, *, expires: bool) -> RedisShelf[R]:
-        return RedisShelf(kind, redis, name=name, prefix=prefix, expires=expires)
+        return RedisShelf(kind, link, name=name, prefix=prefix, expires=expires)
 
     return Cache(
         tickers=Tickers(shelf(Ticker, "tickers", expires=False)),
@@ -80,7 +78,7 @@ def _on_redis(redis: Redis, prefix: str) -> Cache:
         bots=Bots(
             shelf(BotStatus, "bots", expires=True), shelf(Block, "blocks", expires=True), shelf(Block, "openings", expires=True)
         ),
-        trades=Trades(RedisLists(MarketTrade, redis, name="trades", prefix=prefix, size_max=KEPT_MAX)),
+        trades=Trades(RedisLists(MarketTrade, link, name="trades", prefix=prefix, size_max=KEPT_MAX)),
         candles=Candles(shelf(Candle, "candles", expires=True)),
         processes=Processes(shelf(Process, "processes", expires=True)),
     )

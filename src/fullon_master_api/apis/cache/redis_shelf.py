@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, Final, Generic, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from fullon_master_api.apis.cache import scripts
 from fullon_master_api.apis.cache.scripts import HEADER_WIDTH, NUMBER_WIDTH, OWNER_WIDTH
 from fullon_master_api.apis.cache.shelf import Key, R, without_stamps
-from fullon_master_api.bus.connection import cache_errors
+from fullon_master_api.bus.connection import RedisLink
 from fullon_master_api.bus.streams import STREAM_MAX, stream_key
 from fullon_master_api.bus.wire import pack
 from fullon_master_api.errors import Conflict, StaleEpoch
@@ -27,27 +26,34 @@ class RedisShelf(Generic[R]):
     of its group's hash.
     """
 
-    def __init__(self, kind: type[R], redis: Redis, *, name: str, prefix: str, expires: bool) -> None:
-        self._kind, self._redis, self._name, self._prefix, self._expires = kind, redis, name, prefix, expires
+    def __init__(self, kind: type[R], link: RedisLink, *, name: str, prefix: str, expires: bool) -> None:
+        self._kind, self._link, self._redis, self._name, self._prefix, self._expires = (
+            kind,
+            link,
+            link.redis,
+            name,
+            prefix,
+            expires,
+        )
         self._decoder = msgspec.msgpack.Decoder(kind)
         self._counts = "sequence" in kind.__struct_fields__
         self._stamps = [name for name in ("received_ns", "sequence") if name in kind.__struct_fields__]
         self._unstamped = without_stamps(kind)
-        self._put = redis.register_script(scripts.PUT)
-        self._hold = redis.register_script(scripts.HOLD)
-        self._release = redis.register_script(scripts.RELEASE)
+        self._put = link.redis.register_script(scripts.PUT)
+        self._hold = link.redis.register_script(scripts.HOLD)
+        self._release = link.redis.register_script(scripts.RELEASE)
 
     async def get_many(self, keys: Sequence[Key]) -> list[R | None]:
         if not keys:
             return []
         if self._expires:
-            with cache_errors():
+            async with self._link.answering():
                 values: list[Any] = await self._redis.mget([self._place(key) for key in keys])
             return [None if value is None else self._decode(value) for value in values]
         fields: dict[str, dict[str, R | None]] = {}
         for group, field in keys:
             fields.setdefault(group, {})[field] = None
-        with cache_errors():
+        async with self._link.answering():
             pipeline = self._redis.pipeline(transaction=False)
             for group, asked in fields.items():
                 pipeline.hmget(self._group(group), list(asked))
@@ -60,7 +66,7 @@ class RedisShelf(Generic[R]):
     async def get_groups(self, groups: Sequence[str]) -> list[list[R]]:
         if not groups:
             return []
-        with cache_errors():
+        async with self._link.answering():
             pipeline = self._redis.pipeline(transaction=False)
             for group in groups:
                 if self._expires:
@@ -111,7 +117,7 @@ class RedisShelf(Generic[R]):
             f"{self._prefix}fences",
             stream_key(self._prefix, topic or ""),
         ]
-        with cache_errors():
+        async with self._link.answering():
             outcome, detail = await _run(self._put(keys=keys, args=arguments))
         if outcome < 0:
             raise _stale(fence, detail)
@@ -122,7 +128,7 @@ class RedisShelf(Generic[R]):
     async def delete(self, keys: Sequence[Key]) -> int:
         if not keys:
             return 0
-        with cache_errors():
+        async with self._link.answering():
             pipeline = self._redis.pipeline(transaction=True)
             for key in keys:
                 if self._expires:
@@ -136,13 +142,13 @@ class RedisShelf(Generic[R]):
     async def hold(self, key: Key, record: R, *, owner: str, ttl_s: float) -> None:
         value = _digits(0) * 3 + _owner(owner) + pack(record)[1]
         arguments: list[Any] = [key[1], _owner(owner), value, max(1, int(ttl_s * 1000))]
-        with cache_errors():
+        async with self._link.answering():
             holder = await _run(self._hold(keys=[self._place(key), self._index(key[0])], args=arguments))
         if holder:
             raise Conflict(f"{':'.join(key)} is held by {holder.decode().strip()}")
 
     async def release(self, key: Key, *, owner: str) -> bool:
-        with cache_errors():
+        async with self._link.answering():
             keys = [self._place(key), self._index(key[0])]
             return bool(await _run(self._release(keys=keys, args=[key[1], _owner(owner)])))
 
@@ -167,10 +173,10 @@ class RedisShelf(Generic[R]):
 class RedisLists(Generic[R]):
     """Bounded lists on Redis."""
 
-    def __init__(self, kind: type[R], redis: Redis, *, name: str, prefix: str, size_max: int) -> None:
-        self._redis, self._name, self._prefix, self._size_max = redis, name, prefix, size_max
+    def __init__(self, kind: type[R], link: RedisLink, *, name: str, prefix: str, size_max: int) -> None:
+        self._link, self._redis, self._name, self._prefix, self._size_max = link, link.redis, name, prefix, size_max
         self._decoder = msgspec.msgpack.Decoder(kind)
-        self._append = redis.register_script(scripts.APPEND)
+        self._append = link.redis.register_script(scripts.APPEND)
 
     async def append(
         self,
@@ -185,7 +191,7 @@ class RedisLists(Generic[R]):
         values = [pack(record)[1] for record in records[-self._size_max :]]
         arguments: list[Any] = [self._size_max, *_fence(fence), topic or "", kind, told, STREAM_MAX, *values]
         keys = [self._key(group), f"{self._prefix}fences", stream_key(self._prefix, topic or "")]
-        with cache_errors():
+        async with self._link.answering():
             newer = await _run(self._append(keys=keys, args=arguments))
         if newer:
             raise _stale(fence, newer)
@@ -193,7 +199,7 @@ class RedisLists(Generic[R]):
     async def get_last(self, group: str, count: int) -> list[R]:
         if count < 1:
             return []
-        with cache_errors():
+        async with self._link.answering():
             values: list[bytes] = await _run(self._redis.lrange(self._key(group), -count, -1))
         return [self._decoder.decode(value) for value in values]
 
