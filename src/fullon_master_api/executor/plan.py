@@ -322,7 +322,10 @@ class Plans:
         if plan is None:
             if len(self._plans) >= VARIANTS_MAX:
                 return None
-            plan = self._plans[vector] = self._planner.plan(self._document, self._operation, values)
+            try:
+                plan = self._plans[vector] = self._planner.plan(self._document, self._operation, values)
+            except RecursionError:
+                self.unsupported = "selections that are nested too deeply"
         return plan
 
 
