@@ -212,6 +212,26 @@ async def test_watchers_get_each_trade_once_and_the_candles_as_they_are_stored(t
         assert [bars[opened_ns] for opened_ns in opened[:3]] == [event.candle for event in finals[:3]]
 
 
+@pytest.mark.parametrize("timeframe", [Timeframe.MINUTE_5, Timeframe.HOUR_1, Timeframe.MONTH_1])
+async def test_candles_of_wider_timeframes_are_told_as_they_are_stored(tmp_path: Path, timeframe: Timeframe) -> None:
+    async with staged(tmp_path, source()) as (resources, _paper):
+        topic = candle_topic(*KEY, timeframe.value)
+        told: list[CandleEvent] = []
+        async with resources.bus.subscribe(topic, delivery=Delivery.QUEUE) as mailbox, collecting(resources), asyncio.timeout(30):
+            async for _topic, message in mailbox:
+                assert isinstance(message, CandleEvent)
+                told.append(message)
+                if len({event.candle.volume for event in told}) >= 3:
+                    break
+        assert {event.timeframe for event in told} == {timeframe.value}
+        newest_stored = (await resources.ohlcv.candles([KEY], timeframe, limit=1))[0][0]
+        last = told[-1].candle
+        assert newest_stored.opened_ns >= last.opened_ns
+        if newest_stored.opened_ns == last.opened_ns:
+            assert newest_stored.open == last.open
+            assert Decimal(newest_stored.volume) >= Decimal(last.volume)
+
+
 async def test_a_quiet_minute_is_closed_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fullon_master_api.services.tape_writer.GRACE_NS", 100_000_000)
     start_ns = time.time_ns() // MINUTE_NS * MINUTE_NS + 55_000_000_000  # Trades stop soon after this minute's end.

@@ -14,6 +14,7 @@ from fullon_master_api.services.streaming import StreamPolicy, keep_streaming
 from fullon_master_api.services.tape_writer import TapeWriter
 from fullon_master_api.services.ticker import STALL_FACTOR
 from fullon_master_api.services.trade_collector import TradeCollector
+from fullon_master_api.services.wide_candles import WideCandles
 
 PAGE_MAX = 1000
 
@@ -29,6 +30,7 @@ class OhlcvService:
         self._with, self._fence, self._board = resources, fence, board
         settings = resources.settings
         self._policy = StreamPolicy(stalled_s=settings.feed_stalled_s * STALL_FACTOR)
+        self._wide = WideCandles(resources, fence)
         self._limit = min(settings.ohlcv_historical_limit, PAGE_MAX)
         self._collectors = SymbolCollectors(
             resources,
@@ -42,10 +44,13 @@ class OhlcvService:
         )
 
     async def run(self) -> None:
-        await self._collectors.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._wide.run(), name="ohlcv:wide_candles")
+            tasks.create_task(self._collectors.run(), name="ohlcv:collectors")
 
     async def _collect(self, symbol: Symbol, link: Link, gauge: FeedGauge) -> None:
-        writer = TapeWriter(self._with, self._fence, symbol, link.markets.get(symbol.symbol), gauge)
+        market = link.markets.get(symbol.symbol)
+        writer = TapeWriter(self._with, self._fence, symbol, market, gauge, changed=self._wide.touch)
         if link.adapter.capabilities.candles_from_trades:
             await self._collect_trades(writer, link)
         else:

@@ -32,12 +32,23 @@ class TapeWriter:
     is not stored. The cache may be away: that costs its readers, not the data.
     """
 
-    def __init__(self, resources: Resources, fence: Fence, symbol: Symbol, market: Market | None, gauge: FeedGauge) -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        fence: Fence,
+        symbol: Symbol,
+        market: Market | None,
+        gauge: FeedGauge,
+        *,
+        changed: Callable[[str, str], None] = lambda _exchange, _symbol: None,
+    ) -> None:
+        """`changed` is called with (exchange, symbol) after candles of 1m were told."""
         self.symbol, self.gauge, self.clock = symbol, gauge, MarketClock()
         self._ohlcv, self._cache, self._fence = resources.ohlcv, resources.cache, fence
         self._key = (symbol.exchange, symbol.symbol)
         self._price_decimals = market.price_decimals if market else symbol.decimals
         self._quantity_decimals = market.quantity_decimals if market else symbol.quantity_decimals
+        self._changed = changed
         self._open_ns: int | None = None  # open time of the newest candle that is not final
 
     async def append(self, trades: Sequence[MarketTrade], covered: Span | None, *, tell: bool) -> int:
@@ -143,6 +154,8 @@ class TapeWriter:
             await self._cache.trades.append(*self._key, trades, fence=self._fence)
             for candle in candles:
                 await self._cache.candles.set(*self._key, Timeframe.MINUTE_1.value, candle, fence=self._fence)
+            if candles:
+                self._changed(*self._key)
         except CacheUnavailable as away:
             log.warning("market_data.untold", feed=self.gauge.name, error=away.message)
 
