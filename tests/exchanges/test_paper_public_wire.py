@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import aiohttp
 import ccxt.pro
 import pytest
 
@@ -86,3 +87,51 @@ async def test_the_same_seed_and_start_give_the_same_market_digit_for_digit() ->
     assert past == again
     assert [next(future) for _ in range(500)] == [next(future_again) for _ in range(500)]
     assert past != GeneratedSource(seed=4, start_ns=1_700_000_000_000_000_000, history_hours=0.1).paths()[0]
+
+
+def test_a_later_run_never_repeats_the_numbers_of_an_earlier_one() -> None:
+    start_ns = 1_700_000_000_000_000_000
+    past, future = GeneratedSource(start_ns=start_ns).paths()
+    events = past + [next(future) for _ in range(2_000)]
+    later, _ = GeneratedSource(start_ns=start_ns + 1_000_000_000).paths()
+
+    assert max(trade.trade_id for event in events for trade in event.trades) < min(
+        trade.trade_id for event in later for trade in event.trades
+    )
+
+
+async def test_faults_are_switched_over_http_by_a_user_of_the_same_machine(paper: PaperExchange) -> None:
+    async with aiohttp.ClientSession(paper.url) as session:
+        async with session.patch("/paper/faults", json={"maintenance": True, "lose": 0.5, "rest_delay_s": 0}) as answer:
+            assert (answer.status, await answer.json()) == (200, {
+                "maintenance": True, "refuse": False, "stalled": False, "silent": False,
+                "lose": 0.5, "duplicate": 0.0, "reorder": 0.0, "cut": 0.0, "rest_delay_s": 0.0,
+            })  # fmt: skip
+        async with session.get("/0/public/SystemStatus") as answer:
+            assert (await answer.json())["result"]["status"] == "maintenance"
+        async with session.delete("/paper/faults") as answer:
+            assert not any((await answer.json()).values())
+        async with session.delete("/paper/sockets") as answer:
+            assert await answer.json() == {"dropped": 0}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"lose": 2}, "lose was 2, must be 0 to 1"),
+        ({"stalled": 1}, "must be true or false"),
+        ({"melt": True}, "no fault 'melt'; known are maintenance"),
+        ([], "Expected `object`"),
+    ],
+)
+async def test_a_fault_that_there_is_not_is_refused_and_changes_nothing(paper: PaperExchange, body: object, message: str) -> None:
+    async with aiohttp.ClientSession(paper.url) as session, session.patch("/paper/faults", json=body) as answer:
+        assert answer.status == 422
+        assert message in (await answer.json())["detail"]
+    assert (paper.faults.lose, paper.faults.stalled) == (0.0, False)
+
+
+async def test_faults_cannot_be_switched_from_other_machines() -> None:
+    everywhere = PaperExchange(PaperOptions(host="0.0.0.0", source=QUICK))
+
+    assert [route for route in everywhere.application().router.resources() if "/paper" in route.canonical] == []

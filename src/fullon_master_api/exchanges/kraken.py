@@ -201,7 +201,9 @@ class KrakenExchange(CcxtRest):
             found |= {fill_id: rest_fill(fill_id, row, self.wire.safe_market(row["pair"])) for fill_id, row in page.items()}
             offset += max(len(page), 1)
         fills = [fill for fill in found.values() if fill.event_ns >= since_ns]
-        return sorted(fills, key=lambda fill: (fill.event_ns, fill.ex_trade_id))
+        fills.reverse()
+        fills.sort(key=lambda fill: fill.event_ns)  # Those of one instant stay in Kraken's order.
+        return fills
 
     async def stream_balances(self, ex_id: int) -> AsyncGenerator[list[Balance], None]:
         """All balances, at first and whenever a fill or an order may have changed them.

@@ -20,7 +20,7 @@ STEP_RELATIVE: Final = 1.6e-5  # standard deviation of one move of the middle: a
 TRADE_SHARE: Final = 0.3  # of events; the others only move quotes
 BUSY_FACTOR: Final = 4.0
 SPREAD_TICKS: Final = (1, 1, 1, 1, 2, 2, 3, 5, 8)
-FIRST_TRADE_ID: Final = 10_000_000
+NUMBERS_PER_SECOND: Final = 100_000  # a market begins to count at its start times this, so that no later run repeats a number
 
 
 class GeneratedSource(Record, frozen=True, kw_only=True):
@@ -48,7 +48,8 @@ class GeneratedSource(Record, frozen=True, kw_only=True):
         start_ns = time.time_ns() if self.start_ns is None else self.start_ns
         start_ns -= start_ns % MICROSECOND_NS
         markets = [market for market in MARKETS if market.symbol in self.symbols]
-        paths = [Path(market, seed=self.seed) for market in markets]
+        number = start_ns // SECOND_NS * NUMBERS_PER_SECOND
+        paths = [Path(market, seed=self.seed, number=number) for market in markets]
         span_ns = int(self.history_hours * 3600 * SECOND_NS)
         per_s = self.history_trades_per_minute / 60
         past = [list(path.past(start_ns - span_ns, start_ns, per_s=per_s)) for path in paths]
@@ -66,12 +67,12 @@ class GeneratedSource(Record, frozen=True, kw_only=True):
 class Path:
     """One market's walk. Prices are ticks, quantities lots."""
 
-    def __init__(self, market: PaperMarket, *, seed: int) -> None:
+    def __init__(self, market: PaperMarket, *, seed: int, number: int) -> None:
         self.market = market
         self._random = Random(f"{seed}:{market.symbol}")  # noqa: S311 - a market that can be repeated, not a secret
         self._middle = float(scaled(market.price_start, market.pair_decimals))
         self._usual_lots = market.quantity_usual * market.lots_in_unit
-        self._trade_id = FIRST_TRADE_ID
+        self._trade_id = number
         self._busy = False
         self._bids: list[Level] = []
         self._asks: list[Level] = []

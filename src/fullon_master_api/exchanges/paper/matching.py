@@ -5,6 +5,7 @@ An account's orders do not move the market: they meet the quotes and trades of t
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -32,7 +33,8 @@ class Matching:
         self._by_name = {name: tape for tape in tapes.values() for name in tape.market.names()}
         self._resting: dict[str, list[tuple[PaperAccount, PaperOrder]]] = defaultdict(list)
         self._taken: dict[str, tuple[Book, dict[int, int]]] = {}
-        self._order_numbers, self._fill_numbers = count(1), count(1)
+        # From the clock on, so that no id of an earlier run comes again: whoever stored that would take it for a repeat.
+        self._order_numbers, self._fill_numbers = count(time.time_ns()), count(time.time_ns())
 
     def place(self, account: PaperAccount, request: Mapping[str, str]) -> PaperOrder:
         """Take an order, in the words of REST `AddOrder`: pair, type, ordertype, volume, price, timeinforce, oflags, …

@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 from fullon_master_api.errors import Unavailable
 from fullon_master_api.exchanges.paper.accounts import PaperAccount, Refusal
 from fullon_master_api.exchanges.paper.commands import Desk
+from fullon_master_api.exchanges.paper.controls import Controls
 from fullon_master_api.exchanges.paper.events import MarketEvent, Source
 from fullon_master_api.exchanges.paper.faults import Faults
 from fullon_master_api.exchanges.paper.generator import GeneratedSource
@@ -88,6 +89,7 @@ class PaperExchange:
         app.router.add_post("/0/private/{name}", self._private)
         app.router.add_get("/ws/v2", self._public_socket)
         app.router.add_get("/ws-auth/v2", self._private_socket)
+        Controls(self.faults).add_routes(app, self.options.host)
         return app
 
     async def play(self, source: Source, future: Iterator[MarketEvent]) -> None:
