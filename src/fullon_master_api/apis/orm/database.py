@@ -220,14 +220,10 @@ def begin_immediate(connection: Connection) -> None:
 
 _UNIQUE: Final = ("23505", "UNIQUE constraint failed")
 _FOREIGN: Final = ("23503", "23001", "FOREIGN KEY constraint failed")  # PostgreSQL's states, SQLite's words
-_AWAY: Final = (
-    "CannotConnectNow",
-    "ConnectionDoesNotExist",
-    "TooManyConnections",
-    "AdminShutdown",
-    "IdleInTransaction",
-    "Deadlock",
-)
+_AWAY: Final = ("08", "53", "57", "25P03", "40")
+"""PostgreSQL's states: connection lost, too few resources, shut down, idle in a transaction for too long, rolled back."""
+
+_DATA: Final = "22"  # a value that cannot be stored or compared
 
 
 @contextmanager
@@ -240,17 +236,18 @@ def translated() -> Generator[None, None, None]:
     except (OperationalError, InterfaceError, PoolTimeout, OSError) as error:
         raise StoreUnavailable("the SQL store does not answer") from error
     except DBAPIError as error:
-        if error.connection_invalidated or any(word in str(error.orig) for word in _AWAY):
+        state = str(getattr(error.orig, "sqlstate", ""))
+        if error.connection_invalidated or state.startswith(_AWAY):
             raise StoreUnavailable("the SQL store does not answer") from error
-        if any(word in str(error.orig) for word in ("DataError", "CharacterNotInRepertoire", "UntranslatableCharacter")):
-            raise BadUserInput("a value cannot be kept by the store") from error
+        if state.startswith(_DATA):
+            raise BadUserInput("a value holds what the store cannot keep") from error
         raise
     except StatementError as error:
         if isinstance(error.orig, GatewayError):  # A column refused the value.
             raise error.orig from error
         raise
     except (UnicodeEncodeError, sqlite3.DataError, OverflowError) as error:
-        raise BadUserInput("a value cannot be kept by the store") from error
+        raise BadUserInput("a value holds what the store cannot keep") from error
 
 
 def _integrity(error: IntegrityError) -> GatewayError:

@@ -176,7 +176,7 @@ class Orders:
             if order.status not in OPEN_STATUSES:
                 if order.status is OrderStatus.CANCELED:
                     return order
-                raise Conflict(f"order {order_id} is {order.status.value}")
+                raise Conflict(f"order {order_id} is {order.status.value} already: only an open order can be canceled")
             mine = (commands.c.order_id == order_id, commands.c.kind == CommandKind.PLACE_ORDER)
             untaken = update(commands).where(*mine, commands.c.state == CommandState.PENDING)
             done = untaken.values(state=CommandState.FAILED, error="canceled before it was sent", finished_at=utc_now())

@@ -1,0 +1,144 @@
+"""How many statements a page of nested data costs, and what many writers at once leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import event
+
+from fullon_master_api.apis.orm import Orm, open_orm
+from fullon_master_api.apis.orm.bots import BotFilter
+from fullon_master_api.apis.orm.orders import OrderChange
+from fullon_master_api.bus import orders_topic, trades_topic
+from fullon_master_api.model import OrderStatus
+from tests.apis.orm.conftest import World
+
+STATEMENTS_MAX = 8
+
+
+@contextmanager
+def counted(orm: Orm) -> Iterator[list[str]]:
+    """Every statement that is sent to the store meanwhile."""
+    statements: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        statements.append(statement)
+
+    for engine in orm.database.engines:
+        event.listen(engine.sync_engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        for engine in orm.database.engines:
+            event.remove(engine.sync_engine, "before_cursor_execute", note)
+
+
+async def grow(orm: Orm, world: World, bots: int) -> None:
+    """Bots of Ana with a strategy, two feeds, an order and a dry fill each."""
+    template = (await orm.templates.by_names(["grown"]))[0] or await orm.templates.install(None, {"name": "grown"})
+    for _ in range(bots):
+        bot = await orm.bots.add(world.ana, {"name": "grown"})
+        strategy = await orm.strategies.add(world.ana, {"bot_id": bot.bot_id, "cat_str_id": template.cat_str_id})
+        for symbol in (world.btc, world.eth):
+            await orm.feeds.add(world.ana, {"str_id": strategy.str_id, "symbol_id": symbol.symbol_id, "period": "Ticks"})
+        common = {"bot_id": bot.bot_id, "symbol": "BTC/USD", "side": "buy", "volume": 1}
+        await orm.orders.place(world.ana, common | {"order_type": "market"})
+        await orm.dry_trades.save(common | {"price": 10}, principal=world.ana)
+
+
+async def page_of_bots(orm: Orm, world: World) -> int:
+    """What a nested query of a page of bots asks for, one call a level; answers how many things it saw."""
+    bots = (await orm.bots.page(world.ana, filters=BotFilter(name="grown"), first=50)).rows
+    bot_ids = [bot.bot_id for bot in bots]
+    strategies = [row for few in await orm.strategies.of_bots(bot_ids, world.ana) for row in few]
+    feeds = [row for few in await orm.feeds.of_strategies([row.str_id for row in strategies], world.ana) for row in few]
+    orders = [row for page in await orm.orders.of_bots(bot_ids, world.ana, first=10) for row in page.rows]
+    trades = [row for page in await orm.dry_trades.of_bots(bot_ids, world.ana, first=10) for row in page.rows]
+    live = [row for page in await orm.trades.of_bots(bot_ids, world.ana, first=10) for row in page.rows]
+    symbols = await orm.symbols.get_many([feed.symbol_id for feed in feeds], world.ana)
+    named = await orm.symbols.by_names([(order.exchange, order.symbol) for order in orders])
+    return sum(len(rows) for rows in (bots, strategies, feeds, orders, trades, live, symbols, named))
+
+
+async def test_a_page_of_fifty_bots_costs_as_many_statements_as_a_page_of_two(orm: Orm, world: World) -> None:
+    await grow(orm, world, 2)
+    with counted(orm) as few:
+        assert await page_of_bots(orm, world) == 2 * 9
+    await grow(orm, world, 48)
+    with counted(orm) as many:
+        assert await page_of_bots(orm, world) == 50 * 9
+    assert len(many) == len(few) <= STATEMENTS_MAX
+
+
+@asynccontextmanager
+async def processes(url: str, number: int) -> AsyncGenerator[list[Orm], None]:
+    """As many stores on one database as there would be processes, each with its own connections."""
+    opened = [open_orm(url, migrate_up=False, pool_size=4, pool_timeout_s=60) for _ in range(number)]
+    orms = [await manager.__aenter__() for manager in opened]
+    try:
+        yield orms
+    finally:
+        for manager in opened:
+            await manager.__aexit__(None, None, None)
+
+
+async def test_fifty_writers_of_five_processes_lose_and_double_nothing(url: str, orm: Orm, world: World) -> None:
+    order = await orm.orders.place(world.ana, {"symbol": "BTC/USD", "side": "buy", "order_type": "market", "volume": 100})
+
+    def fill(number: int) -> dict[str, object]:
+        return {
+            "ex_trade_id": f"T{number % 25}",  # Every fill comes twice.
+            "ex_order_id": "O",
+            "ex_id": world.ana_account.ex_id,
+            "symbol": "BTC/USD",
+            "side": "buy" if number % 5 else "sell",
+            "volume": Decimal(1),
+            "price": Decimal(100),
+            "time": datetime(2026, 1, 1, tzinfo=UTC),
+        }
+
+    async def write(store: Orm, number: int) -> None:
+        await store.trades.save_trades([fill(number)])
+        change = OrderChange(final_volume=Decimal(number + 1), status=OrderStatus.PARTIALLY_FILLED)
+        await store.orders.change(order.order_id, change)
+
+    async with processes(url, 5) as stores, asyncio.TaskGroup() as tasks:
+        for number in range(50):
+            tasks.create_task(write(stores[number % 5], number))
+    trades = (await orm.trades.page(world.ana, order="trade_id", first=500)).rows
+    assert sorted(trade.ex_trade_id for trade in trades) == sorted(f"T{number}" for number in range(25))
+    held = Decimal(0)
+    for trade in trades:
+        held += trade.volume if trade.side.value == "buy" else -trade.volume
+        assert trade.cur_volume == held
+    assert held == 15
+    told = await orm.events.read_after(trades_topic(world.ana.uid), 0, 500)
+    assert len(told) == 25
+    (now,) = await orm.orders.get_many([order.order_id], None)
+    assert now is not None
+    assert (now.final_volume, now.status) == (Decimal(50), OrderStatus.PARTIALLY_FILLED)
+    sequences = [row.sequence for row in await orm.events.read_after(orders_topic(world.ana.uid), 0, 500)]
+    assert sequences == sorted(set(sequences))
+
+
+@pytest.mark.parametrize("wrong", ["\x00", "\ud800"])
+async def test_text_that_a_store_cannot_keep_finds_nothing_and_breaks_nothing(orm: Orm, world: World, wrong: str) -> None:
+    from fullon_master_api.errors import BadUserInput
+
+    for ask in (
+        lambda: orm.users.credentials_by_mail(wrong),
+        lambda: orm.users.by_mails([wrong], None),
+        lambda: orm.symbols.by_names([("kraken", wrong)]),
+        lambda: orm.bots.page(world.ana, filters=BotFilter(name=wrong)),
+        lambda: orm.orders.by_client_ids(world.ana.uid, [wrong], None),
+    ):
+        try:
+            found = await ask()
+        except BadUserInput:
+            continue
+        assert not found or getattr(found, "rows", None) == [] or found == [None]
