@@ -12,6 +12,7 @@ from fullon_master_api.model import Timeframe
 
 NS: Final = 1_000_000_000
 MINUTE, HOUR, DAY = 60, 3600, 86400
+DAY_NS: Final = DAY * NS
 WIDTH_S: Final = {
     Timeframe.MINUTE_1: MINUTE,
     Timeframe.MINUTE_3: 3 * MINUTE,

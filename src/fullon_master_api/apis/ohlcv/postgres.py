@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from fullon_master_api.apis.ohlcv.frames import NS
+from fullon_master_api.apis.ohlcv.frames import DAY_NS, EPOCH, NS
 from fullon_master_api.apis.ohlcv.schema import GET_VERSION, POSTGRES_STEPS, SET_VERSION, VERSION
 from fullon_master_api.apis.ohlcv.statements import insert, postgres_sql
-from fullon_master_api.apis.ohlcv.steps import InsertMany, KeepPartitions, Rows, Run, Step, Transaction
+from fullon_master_api.apis.ohlcv.steps import DropPartitions, InsertMany, KeepPartitions, Rows, Run, Step, Transaction
 from fullon_master_api.errors import StoreUnavailable
 
 T = TypeVar("T")
 MIGRATION_LOCK: Final = 7_031_001  # an advisory lock: one process changes tables, others wait
 PARTITION_LOCK: Final = 7_031_002
+PARTITIONS: Final = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'market_trades'::regclass"
 COPY_ROWS_MIN: Final = 500  # from here on a COPY into a staging table is faster than a statement a row
 
 
@@ -29,7 +30,6 @@ class PostgresDriver:
     def __init__(self, pool: Any, *, timeout_s: float) -> None:
         self._pool = pool
         self._timeout_s = timeout_s
-        self._partitions: set[str] = set()
 
     async def migrate(self, *, write: bool) -> None:
         """Bring the tables to this program's version, or (without `write`) refuse any other."""
@@ -53,13 +53,10 @@ class PostgresDriver:
             return [tuple(row) for row in await connection.fetch(postgres_sql(sql), *_arguments(args))]
 
     async def write(self, begin: Callable[[], Transaction[T]]) -> T:
-        made: set[str] = set()
         async with self._connection() as connection, connection.transaction():
-            result = await self._drive(connection, begin(), made)
-        self._partitions |= made
-        return result
+            return await self._drive(connection, begin())
 
-    async def _drive(self, connection: Any, transaction: Transaction[T], made: set[str]) -> T:
+    async def _drive(self, connection: Any, transaction: Transaction[T]) -> T:
         rows: Rows | None = None
         while True:
             try:
@@ -67,9 +64,9 @@ class PostgresDriver:
             except StopIteration as stop:
                 result: T = stop.value
                 return result
-            rows = await self._run(connection, step, made)
+            rows = await self._run(connection, step)
 
-    async def _run(self, connection: Any, step: Step, made: set[str]) -> Rows:
+    async def _run(self, connection: Any, step: Step) -> Rows:
         match step:
             case Run(sql, args):
                 return [tuple(row) for row in await connection.fetch(postgres_sql(sql), *_arguments(args))]
@@ -78,8 +75,10 @@ class PostgresDriver:
                     await connection.executemany(insert(table, columns) + conflict, rows)
                 else:
                     await self._copy(connection, step)
-            case KeepPartitions(first_ns, last_ns):
-                await self._keep_partitions(connection, first_ns, last_ns, made)
+            case KeepPartitions(days):
+                await self._keep_partitions(connection, days)
+            case DropPartitions(before_ns):
+                await self._drop_partitions(connection, before_ns)
         return []
 
     async def _copy(self, connection: Any, step: InsertMany) -> None:
@@ -92,16 +91,22 @@ class PostgresDriver:
         )
         await connection.execute(f"TRUNCATE {staging}")
 
-    async def _keep_partitions(self, connection: Any, first_ns: int, last_ns: int, made: set[str]) -> None:
-        for name, start_ns, end_ns in months(first_ns, last_ns):
-            if name in self._partitions or name in made:
-                continue
+    async def _keep_partitions(self, connection: Any, days: frozenset[int]) -> None:
+        for name, start_ns, end_ns in months(days):
             if await connection.fetchval("SELECT to_regclass($1)", name) is None:
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", PARTITION_LOCK)
                 await connection.execute(
                     f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF market_trades FOR VALUES FROM ({start_ns}) TO ({end_ns})"
                 )
-            made.add(name)
+
+    async def _drop_partitions(self, connection: Any, before_ns: int) -> None:
+        """Drop empty months only: a late import may have put rows back."""
+        names = [row[0] for row in await connection.fetch(PARTITIONS)]
+        month = datetime.fromtimestamp(before_ns // NS, UTC).strftime("market_trades_%Y_%m")
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", PARTITION_LOCK)
+        for name in (name for name in names if name < month):
+            if not await connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM {name})"):  # noqa: S608
+                await connection.execute(f"DROP TABLE {name}")
 
     async def compute(self, work: Callable[[], T]) -> T:
         return await asyncio.to_thread(work)
@@ -149,14 +154,13 @@ async def open_postgres(url: str, *, pool_size: int, timeout_s: float, migrate: 
     return driver
 
 
-def months(first_ns: int, last_ns: int) -> list[tuple[str, int, int]]:
-    """Partition name, start and end of every UTC month from one instant to the other."""
+def months(days: Iterable[int]) -> list[tuple[str, int, int]]:
+    """Partition name, start and end of the UTC months in which these days lie, days counted from 1970."""
+    firsts = {(EPOCH + timedelta(days=day)).replace(day=1) for day in days}
     found: list[tuple[str, int, int]] = []
-    month = datetime.fromtimestamp(first_ns // NS, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    while (start_ns := int(month.timestamp()) * NS) <= last_ns:
-        following = month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
-        found.append((f"market_trades_{month:%Y_%m}", start_ns, int(following.timestamp()) * NS))
-        month = following
+    for first in sorted(firsts):
+        following = (first + timedelta(days=32)).replace(day=1)
+        found.append((f"market_trades_{first:%Y_%m}", (first - EPOCH).days * DAY_NS, (following - EPOCH).days * DAY_NS))
     return found
 
 

@@ -33,6 +33,7 @@ SQLITE_STEPS: Final[tuple[tuple[str, ...], ...]] = (
   PRIMARY KEY (series_id, kind, start_ns)) STRICT, WITHOUT ROWID""",
         "CREATE TABLE market_fences (service TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT, WITHOUT ROWID",
     ),
+    ("CREATE TABLE market_imports (file TEXT PRIMARY KEY, rows_done INTEGER NOT NULL) STRICT, WITHOUT ROWID",),
 )
 
 POSTGRES_STEPS: Final[tuple[tuple[str, ...], ...]] = (
@@ -63,6 +64,7 @@ POSTGRES_STEPS: Final[tuple[tuple[str, ...], ...]] = (
   PRIMARY KEY (series_id, kind, start_ns))""",
         "CREATE TABLE market_fences (service TEXT PRIMARY KEY, epoch BIGINT NOT NULL)",
     ),
+    ("CREATE TABLE market_imports (file TEXT PRIMARY KEY, rows_done BIGINT NOT NULL)",),
 )
 VERSION: Final = len(SQLITE_STEPS)
 assert len(POSTGRES_STEPS) == VERSION, "each step of the schema is written for both engines"

@@ -15,7 +15,7 @@ import orjson
 
 from fullon_master_api.apis.ohlcv.schema import GET_VERSION, SET_VERSION, SQLITE_STEPS, VERSION
 from fullon_master_api.apis.ohlcv.statements import insert, sqlite_sql
-from fullon_master_api.apis.ohlcv.steps import InsertMany, KeepPartitions, Rows, Run, Step, Transaction
+from fullon_master_api.apis.ohlcv.steps import DropPartitions, InsertMany, KeepPartitions, Rows, Run, Step, Transaction
 from fullon_master_api.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -121,7 +121,7 @@ class SqliteDriver:
                 return self._writer.execute(sqlite_sql(sql), _arguments(args)).fetchall()
             case InsertMany(table, columns, rows, conflict):
                 self._writer.executemany(sqlite_sql(insert(table, columns) + conflict), rows)
-            case KeepPartitions():
+            case KeepPartitions() | DropPartitions():
                 pass
         return []
 

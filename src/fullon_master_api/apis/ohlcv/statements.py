@@ -128,6 +128,16 @@ ORDER BY k.position, t.event_ns, t.trade_number, t.trade_text"""
 READ_TRADES_NEWEST: Final = _TRADES_NEWEST + _TRADE_ROWS
 READ_TRADES_OLDEST: Final = _TRADES_OLDEST + _TRADE_ROWS
 
+# $1, $2 a series, $3 … $5 the last trade that was read, $6 end, $7 rows.
+SCAN_TRADES: Final = f"""
+SELECT 0, {SCALE} AS scale, t.event_ns, t.trade_number, t.trade_text, t.price, t.quantity, t.quantity_high, t.side, t.order_type
+FROM market_series s THEN JOIN market_trades t ON t.series_id = s.series_id
+  AND (t.event_ns, t.trade_number, t.trade_text) > ($3::bigint, $4::bigint, $5::text) AND t.event_ns < $6::bigint
+WHERE s.exchange = $1::text AND s.symbol = $2::text
+ORDER BY t.event_ns, t.trade_number, t.trade_text LIMIT $7::bigint"""  # noqa: S608
+
+READ_SERIES: Final = f"SELECT {SERIES} FROM market_series WHERE exchange = $1::text AND symbol = $2::text"  # noqa: S608
+
 READ_COVERAGE: Final = """
 SELECT q.position, v.start_ns, v.end_ns FROM KEYS($1) q
   THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
@@ -274,6 +284,27 @@ DROP_COVERAGE: Final = """
 DELETE FROM market_coverage WHERE series_id = $1::int AND kind = $2::int AND start_ns <= $4::bigint AND end_ns >= $3::bigint"""
 ADD_COVERAGE: Final = """
 INSERT INTO market_coverage (series_id, kind, start_ns, end_ns) VALUES ($1::int, $2::int, $3::bigint, $4::bigint)"""
+
+# How far an import came; the row goes when it is complete.
+READ_IMPORT: Final = "SELECT rows_done FROM market_imports WHERE file = $1::text"
+SET_IMPORT: Final = """
+INSERT INTO market_imports (file, rows_done) VALUES ($1::text, $2::bigint)
+ON CONFLICT (file) DO UPDATE SET rows_done = excluded.rows_done"""
+DROP_IMPORT: Final = "DELETE FROM market_imports WHERE file = $1::text"
+
+# Pruning: trades and 1m candles before an instant. Hours and days stay.
+PRUNE_TRADES: Final = "DELETE FROM market_trades WHERE series_id = $1::int AND event_ns < $2::bigint"
+PRUNE_CANDLES: Final = """
+DELETE FROM market_candles WHERE series_id = $1::int AND timeframe_s = 60 AND opened_s < $2::bigint"""
+KEEP_TRADES_FROM: Final = """
+UPDATE market_series SET trades_kept_s = $2::bigint WHERE series_id = $1::int AND trades_kept_s < $2::bigint"""
+KEEP_CANDLES_FROM: Final = """
+UPDATE market_series SET candles_kept_s = $2::bigint WHERE series_id = $1::int AND candles_kept_s < $2::bigint"""
+CUT_COVERAGE: Final = (
+    "DELETE FROM market_coverage WHERE series_id = $1::int AND kind = $2::int AND end_ns <= $3::bigint",
+    """UPDATE market_coverage SET start_ns = $3::bigint WHERE series_id = $1::int AND kind = $2::int
+  AND start_ns < $3::bigint""",
+)
 
 
 def insert(table: str, columns: tuple[str, ...]) -> str:

@@ -30,13 +30,19 @@ class InsertMany:
 
 @dataclass(frozen=True, slots=True)
 class KeepPartitions:
-    """The months of these instants are about to be written: PostgreSQL makes their partitions, SQLite has none."""
+    """Trades of these days (counted from 1970) are about to be written: PostgreSQL makes their months, SQLite has none."""
 
-    first_ns: int
-    last_ns: int
+    days: frozenset[int]
 
 
-Step = Run | InsertMany | KeepPartitions
+@dataclass(frozen=True, slots=True)
+class DropPartitions:
+    """Months that end by this instant hold nothing any more: PostgreSQL drops their partitions."""
+
+    before_ns: int
+
+
+Step = Run | InsertMany | KeepPartitions | DropPartitions
 Transaction = Generator[Step, Rows, T]
 
 

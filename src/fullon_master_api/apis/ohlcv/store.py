@@ -39,7 +39,7 @@ class OhlcvStore:
     """
 
     def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+        self.driver = driver
 
     # ---- writes ----
 
@@ -65,7 +65,7 @@ class OhlcvStore:
         if not rows and covered is None:
             return Appended(stored=0, repeated=0, refused=refused, trades=[], candles=[])
         begin = partial(writing.append_trades, exchange, symbol, rows, decimals=decimals, covered=covered, fence=fence)
-        series, new, bars = await self._driver.write(begin)
+        series, new, bars = await self.driver.write(begin)
         fresh = [id_of(row.number, row.text) for row in new]
         first = {trade.trade_id: trade for trade in reversed(trades)}
         return Appended(
@@ -104,7 +104,7 @@ class OhlcvStore:
             return Upserted(stored=0, repeated=0, refused=refused, candles=[])
         width_s = WIDTH_S[timeframe]
         begin = partial(writing.upsert_candles, exchange, symbol, width_s, rows, source=source, decimals=decimals, fence=fence)
-        series, bars = await self._driver.write(begin)
+        series, bars = await self.driver.write(begin)
         return Upserted(
             stored=len(bars), repeated=len(rows) - len(bars), refused=refused, candles=reading.bar_candles(bars, series)
         )
@@ -115,7 +115,7 @@ class OhlcvStore:
         A candle closes by itself when a trade of a later minute arrives; this is for a market that went quiet.
         """
         begin = partial(writing.close_candles, exchange, symbol, until_ns // NS, fence=fence)
-        found = await self._driver.write(begin)
+        found = await self.driver.write(begin)
         return [] if found is None else reading.bar_candles(found[1], found[0])
 
     async def cover(
@@ -132,7 +132,7 @@ class OhlcvStore:
         check_names(exchange, symbol)
         if start_ns < end_ns:
             kind = TRADES_KIND if timeframe is None else WIDTH_S[timeframe]
-            await self._driver.write(partial(writing.cover_span, exchange, symbol, kind, (start_ns, end_ns), fence=fence))
+            await self.driver.write(partial(writing.cover_span, exchange, symbol, kind, (start_ns, end_ns), fence=fence))
 
     # ---- reads ----
 
@@ -195,7 +195,7 @@ class OhlcvStore:
         distinct = distinct_keys(keys, limit)
         low_ns, high_ns = start_ns or 0, TIME_MAX_S * NS if end_ns is None else end_ns
         statement = sql.READ_TRADES_NEWEST if newest else sql.READ_TRADES_OLDEST
-        rows = await self._driver.read(statement, distinct, low_ns, high_ns, limit) if distinct else []
+        rows = await self.driver.read(statement, distinct, low_ns, high_ns, limit) if distinct else []
         found = {
             position: reading.trades(group[-limit:] if newest else group[:limit]) for position, group in reading.by_position(rows)
         }
@@ -209,7 +209,7 @@ class OhlcvStore:
         """Spans of which everything is stored, oldest first: of the candles of 1m, 1h or 1d, or of the trades (None)."""
         distinct = distinct_keys(keys, 1)
         kind = TRADES_KIND if timeframe is None else WIDTH_S[timeframe]
-        rows = await self._driver.read(sql.READ_COVERAGE, distinct, kind) if distinct else []
+        rows = await self.driver.read(sql.READ_COVERAGE, distinct, kind) if distinct else []
         found = {
             position: [Interval(start_ns=row[1], end_ns=row[2]) for row in group] for position, group in reading.by_position(rows)
         }
@@ -217,22 +217,22 @@ class OhlcvStore:
 
     async def origins(self, key: Key, timeframe: Timeframe, *, start_ns: int, end_ns: int) -> list[Origin]:
         """Where stored candles came from and how often they were revised; at most 5,000."""
-        rows = await self._driver.read(sql.READ_ORIGINS, *key, WIDTH_S[timeframe], -(-start_ns // NS), -(-end_ns // NS))
+        rows = await self.driver.read(sql.READ_ORIGINS, *key, WIDTH_S[timeframe], -(-start_ns // NS), -(-end_ns // NS))
         return [Origin(opened_ns=row[0] * NS, source=Source(row[1]), final=bool(row[2]), revision=row[3]) for row in rows]
 
     async def series(self) -> list[Key]:
         """Every (exchange, symbol) that has rows."""
-        return [(exchange, symbol) for exchange, symbol in await self._driver.read(sql.READ_SERIES_NAMES)]
+        return [(exchange, symbol) for exchange, symbol in await self.driver.read(sql.READ_SERIES_NAMES)]
 
     async def _read(self, keys: Sequence[Key], span: Span, fill: Fill, build: Callable[[Sequence[Row]], T]) -> list[T]:
         distinct = distinct_keys(keys, span.limit)
         if not distinct:
             return []
-        rows = await self._driver.read(span.statement, distinct, *span.args)
-        before = await self._driver.read(sql.READ_NEIGHBOURS, distinct, *span.edges) if fill is Fill.PREVIOUS_CLOSE else []
+        rows = await self.driver.read(span.statement, distinct, *span.args)
+        before = await self.driver.read(sql.READ_NEIGHBOURS, distinct, *span.edges) if fill is Fill.PREVIOUS_CLOSE else []
         neighbours = {row[0]: row[1:] for row in before}
         split = reading.split_hours(rows, span.frame) if span.frame.splits_hours else []
-        minutes = await self._driver.read(sql.READ_MINUTES, distinct, split) if split else []
+        minutes = await self.driver.read(sql.READ_MINUTES, distinct, split) if split else []
 
         def shape() -> dict[int, T]:
             found = dict(reading.by_position(rows))
@@ -247,12 +247,12 @@ class OhlcvStore:
                 for position in found.keys() | neighbours.keys()
             }
 
-        built = await self._driver.compute(shape) if len(rows) > LIMIT_MAX else shape()
+        built = await self.driver.compute(shape) if len(rows) > LIMIT_MAX else shape()
         return aligned(keys, distinct, built, build([]))
 
     async def _checked(self, given: Sequence[T], check: Callable[[Sequence[T]], R]) -> R:
         """Check many rows beside the event loop, few on it."""
-        return await self._driver.compute(partial(check, given)) if len(given) > LIMIT_MAX else check(given)
+        return await self.driver.compute(partial(check, given)) if len(given) > LIMIT_MAX else check(given)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from fullon_master_api.apis.ohlcv import statements as sql
 from fullon_master_api.apis.ohlcv.door import TEXT_NUMBER, CandleRow, TradeRow
-from fullon_master_api.apis.ohlcv.frames import DAY, HOUR, MINUTE, NS
+from fullon_master_api.apis.ohlcv.frames import DAY, DAY_NS, HOUR, MINUTE, NS
 from fullon_master_api.apis.ohlcv.numbers import PART, scaled
 from fullon_master_api.apis.ohlcv.records import Series, Source
 from fullon_master_api.apis.ohlcv.scaling import Decimals, digits_of, open_series
@@ -61,7 +61,7 @@ def append_trades(
             (series.series_id, *row[:3], price, quantity % PART, quantity // PART, row.side, row.order_type)
             for row, (price, quantity) in zip(new, numbers, strict=True)
         ]
-        yield KeepPartitions(new[0].event_ns, new[-1].event_ns)
+        yield KeepPartitions(frozenset(row.event_ns // DAY_NS for row in new))
         yield InsertMany("market_trades", sql.TRADE_COLUMNS, stored)
         bars = yield from build_minutes(series, fold((row.event_ns, *number) for row, number in zip(new, numbers, strict=True)))
     if covered is not None:

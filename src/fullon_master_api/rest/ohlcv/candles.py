@@ -10,10 +10,11 @@ from fastapi import APIRouter, Response
 
 from fullon_master_api.apis.ohlcv import Fill
 from fullon_master_api.apis.ohlcv.frames import parse_timeframe
+from fullon_master_api.apis.ohlcv.tables import candles_table
 from fullon_master_api.model import Candle, Timeframe
 from fullon_master_api.rest.ohlcv.answers import FORMATS, CandlesResponse
 from fullon_master_api.rest.ohlcv.asked import Catalogue, End, Format, Limit, Ohlcv, Start, Wanted, Who, Zone, find_symbol, get_ns
-from fullon_master_api.rest.ohlcv.bodies import candle_fragment, candles_table, json_response, now, table_response
+from fullon_master_api.rest.ohlcv.bodies import candle_fragment, json_response, now, table_response
 
 router = APIRouter(prefix="/candles", tags=["OHLCV candles"])
 

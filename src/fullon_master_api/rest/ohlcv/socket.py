@@ -11,12 +11,13 @@ import orjson
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from fullon_master_api.apis.ohlcv.frames import NS, parse_timeframe
+from fullon_master_api.apis.ohlcv.tables import instant
 from fullon_master_api.bus import Bus, Delivery, candle_topic, public_trades_topic
 from fullon_master_api.errors import GatewayError, SlowConsumer, Unauthenticated
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Candle, Gap, MarketTrades, Principal, Record, Scope, Timeframe
 from fullon_master_api.rest.ohlcv.asked import find_symbol
-from fullon_master_api.rest.ohlcv.bodies import instant, now, trade_fragment
+from fullon_master_api.rest.ohlcv.bodies import now, trade_fragment
 
 log = get_logger(__name__)
 router = APIRouter(tags=["OHLCV socket"])

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 
 from fullon_master_api.apis.ohlcv import Fill
 from fullon_master_api.apis.ohlcv.frames import parse_timeframe
+from fullon_master_api.apis.ohlcv.tables import candles_table
 from fullon_master_api.rest.ohlcv.answers import FORMATS, TimeseriesResponse
 from fullon_master_api.rest.ohlcv.asked import (
     RANGE_LIMIT_MAX,
@@ -23,7 +24,7 @@ from fullon_master_api.rest.ohlcv.asked import (
     find_symbol,
     get_ns,
 )
-from fullon_master_api.rest.ohlcv.bodies import candle_fragment, candles_table, json_response, now, table_response
+from fullon_master_api.rest.ohlcv.bodies import candle_fragment, json_response, now, table_response
 
 router = APIRouter(prefix="/timeseries", tags=["OHLCV time series"])
 

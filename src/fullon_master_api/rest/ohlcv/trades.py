@@ -7,6 +7,7 @@ from datetime import datetime
 
 from fastapi import APIRouter, Response
 
+from fullon_master_api.apis.ohlcv.tables import trades_table
 from fullon_master_api.model import MarketTrade
 from fullon_master_api.rest.ohlcv.answers import FORMATS, TradesResponse
 from fullon_master_api.rest.ohlcv.asked import (
@@ -23,7 +24,7 @@ from fullon_master_api.rest.ohlcv.asked import (
     find_symbol,
     get_ns,
 )
-from fullon_master_api.rest.ohlcv.bodies import json_response, now, table_response, trade_fragment, trades_table
+from fullon_master_api.rest.ohlcv.bodies import json_response, now, table_response, trade_fragment
 
 router = APIRouter(prefix="/trades", tags=["OHLCV trades"])
 

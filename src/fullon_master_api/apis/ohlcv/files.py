@@ -1,0 +1,114 @@
+"""CSV, Parquet and Arrow files as batches of named columns, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from fullon_master_api.errors import BadUserInput, NotFound
+
+BATCH_ROWS: Final = 50_000
+BLOCK_BYTES: Final = 4_000_000
+CSV: Final = (".csv", ".txt")
+PARQUET: Final = (".parquet", ".pq")
+ARROW: Final = (".arrow", ".feather", ".ipc", ".arrows")
+
+
+@dataclass(slots=True)
+class Source:
+    """An open file: its columns, how many rows it has where it says so, and its batches with the line of their first row.
+
+    `malformed` are lines of CSV without the right number of columns: (line, text).
+    """
+
+    columns: list[str]
+    rows_total: int | None
+    first_line: int
+    batches: Iterator[pa.RecordBatch]
+    malformed: list[tuple[int, str]] = field(default_factory=list)
+    _next_line: int = 0
+
+    def take_lines(self, count: int) -> list[int]:
+        """Line numbers of the next `count` rows, which leave out the malformed ones; asked once for each batch in turn."""
+        left_out = {line for line, _ in self.malformed}
+        line = self._next_line or self.first_line
+        lines: list[int] = []
+        while len(lines) < count:
+            if line not in left_out:
+                lines.append(line)
+            line += 1
+        self._next_line = line
+        return lines
+
+
+@contextmanager
+def open_source(path: Path, *, batch_rows: int = BATCH_ROWS) -> Generator[Source]:
+    """Raises: NotFound; BadUserInput for a file that is not what its name says."""
+    if not path.is_file():
+        raise NotFound(f"there is no file {path}")
+    opener = _opener(path)
+    try:
+        with opener(path, batch_rows) as source:
+            yield source
+    except pa.ArrowInvalid as error:
+        raise BadUserInput(f"{path.name} must be a {path.suffix.lower()[1:]} file: {error}") from error
+
+
+def _opener(path: Path) -> Any:
+    suffix = path.suffix.lower()
+    for suffixes, opener in ((CSV, _open_csv), (PARQUET, _open_parquet), (ARROW, _open_arrow)):
+        if suffix in suffixes:
+            return opener
+    raise BadUserInput(f"{path.name} must end in {', '.join((*CSV, *PARQUET, *ARROW))}")
+
+
+@contextmanager
+def _open_csv(path: Path, batch_rows: int) -> Generator[Source]:
+    """Every value stays text: what a number's digits were is not lost to a guess."""
+    malformed: list[tuple[int, str]] = []
+
+    def skip(row: Any) -> str:
+        malformed.append((row.number or 0, row.text))
+        return "skip"
+
+    with path.open("rb") as file:
+        head = file.readline(100_000).decode("utf-8-sig", errors="replace").strip()
+    names = [name.strip().strip('"') for name in head.split(",")]
+    reading = pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)
+    parsing = pa.csv.ParseOptions(invalid_row_handler=skip)
+    converting = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+    with pa.csv.open_csv(path, reading, parsing, converting) as reader:
+        yield Source(reader.schema.names, None, 2, _cut(reader, batch_rows), malformed)
+
+
+@contextmanager
+def _open_parquet(path: Path, batch_rows: int) -> Generator[Source]:
+    with pa.parquet.ParquetFile(path) as file:
+        batches = file.iter_batches(batch_size=batch_rows)
+        yield Source(file.schema_arrow.names, file.metadata.num_rows, 1, _cut(batches, batch_rows))
+
+
+@contextmanager
+def _open_arrow(path: Path, batch_rows: int) -> Generator[Source]:
+    with pa.memory_map(str(path)) as mapped:
+        try:
+            file = pa.ipc.open_file(mapped)
+            batches = (file.get_batch(number) for number in range(file.num_record_batches))
+            yield Source(file.schema.names, None, 1, _cut(batches, batch_rows))
+        except pa.ArrowInvalid:
+            mapped.seek(0)
+            stream = pa.ipc.open_stream(mapped)
+            yield Source(stream.schema.names, None, 1, _cut(stream, batch_rows))
+
+
+def _cut(batches: Any, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for start in range(0, batch.num_rows, batch_rows):
+            yield batch.slice(start, batch_rows)

@@ -1,0 +1,254 @@
+"""Import and export: every kind of file both ways, each row counted, an interrupted import resumed."""
+
+from __future__ import annotations
+
+import random
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from fullon_master_api.apis.ohlcv import Fill, OhlcvStore, Source
+from fullon_master_api.apis.ohlcv.exporting import export_file, scan_candles, scan_columns, scan_trades
+from fullon_master_api.apis.ohlcv.importing import ImportPlan, RefusedLine, import_file
+from fullon_master_api.errors import BadUserInput, NotFound
+from fullon_master_api.model import MarketTrade, Side, Timeframe
+
+NS = 10**9
+DAY_S = 1_700_006_400  # 2023-11-15T00:00:00Z
+KEY = ("kraken", "BTC/USD")
+PLAN = ImportPlan(exchange="kraken", symbol="BTC/USD")
+KINDS = ["csv", "parquet", "arrow"]
+
+
+def some_trades(count: int) -> list[MarketTrade]:
+    chance = random.Random(7)
+    event_ns = DAY_S * NS
+    trades = []
+    for number in range(count):
+        event_ns += chance.randrange(20 * NS)
+        trades.append(
+            MarketTrade(
+                trade_id=str(1000 + number),
+                event_ns=event_ns,
+                price=f"{chance.randrange(1, 10**7)}.{chance.randrange(10):01d}",
+                quantity=f"0.{chance.randrange(1, 10**8):08d}",
+                side=chance.choice([Side.BUY, Side.SELL]),
+            )
+        )
+    return trades
+
+
+async def everything(store: OhlcvStore, key: tuple[str, str]) -> list[object]:
+    found: list[object] = [*(await store.trades([key], limit=5000))[0]]
+    for timeframe in Timeframe:
+        found.extend((await store.candles([key], timeframe, limit=5000))[0])
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_exported_comes_back_the_same(store: OhlcvStore, tmp_path: Path, kind: str) -> None:
+    await store.append_trades(*KEY, some_trades(700))
+    seen: list[int] = []
+    assert await export_file(store, tmp_path / f"trades.{kind}", KEY, progress=seen.append) == 700
+    assert seen == [700]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
+    plan = ImportPlan(exchange="copy", symbol="BTC/USD")
+    report = await import_file(store, tmp_path / f"trades.{kind}", plan, batch_rows=300)
+    assert (report.read, report.stored, report.repeated, report.refused) == (700, 700, 0, 0)
+    assert await everything(store, ("copy", "BTC/USD")) == await everything(store, KEY)
+    again = await import_file(store, tmp_path / f"trades.{kind}", plan)
+    assert (again.read, again.stored, again.repeated, again.resumed_at) == (700, 0, 700, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_candles_go_out_and_come_back(store: OhlcvStore, tmp_path: Path, kind: str) -> None:
+    await store.append_trades(*KEY, some_trades(300))
+    rows = await export_file(store, tmp_path / f"candles.{kind}", KEY, timeframe=Timeframe.MINUTE_1)
+    plan = ImportPlan(exchange="copy", symbol="BTC/USD", timeframe=Timeframe.MINUTE_1)
+    report = await import_file(store, tmp_path / f"candles.{kind}", plan)
+    assert (report.stored, report.refused) == (rows, 0)
+    for timeframe in (Timeframe.MINUTE_1, Timeframe.HOUR_1, Timeframe.DAY_1, Timeframe.MINUTE_15):
+        (made,), (copied,) = (
+            await store.candles([KEY], timeframe, limit=5000),
+            await store.candles([("copy", "BTC/USD")], timeframe, limit=5000),
+        )
+        assert [(bar.opened_ns, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trades) for bar in copied] == [
+            (bar.opened_ns, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trades) for bar in made
+        ]
+    origins = await store.origins(("copy", "BTC/USD"), Timeframe.MINUTE_1, start_ns=0, end_ns=2 * DAY_S * NS)
+    assert {origin.source for origin in origins} == {Source.IMPORT}
+
+
+async def test_an_interrupted_import_goes_on_where_it_stopped(store: OhlcvStore, tmp_path: Path) -> None:
+    await store.append_trades(*KEY, some_trades(250))
+    path = tmp_path / "trades.csv"
+    await export_file(store, path, KEY)
+    plan = ImportPlan(exchange="copy", symbol="BTC/USD")
+
+    def stop_after_two(rows: int, _total: int | None) -> None:
+        if rows == 200:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        await import_file(store, path, plan, batch_rows=100, progress=stop_after_two)
+    assert len((await store.trades([("copy", "BTC/USD")], limit=5000))[0]) == 200
+    report = await import_file(store, path, plan, batch_rows=100)
+    assert (report.resumed_at, report.read, report.stored) == (200, 50, 50)
+    assert await everything(store, ("copy", "BTC/USD")) == await everything(store, KEY)
+
+
+async def test_rows_without_ids_get_the_same_ids_again_also_after_an_interruption(store: OhlcvStore, tmp_path: Path) -> None:
+    stamps = [DAY_S * 1000 + number // 3 for number in range(20)]  # three trades in each millisecond, across batches
+    table = pa.table({"ts_ms": stamps, "price": [100.5] * 20, "size": [1e-7] * 20})
+    path = tmp_path / "tape.parquet"
+    pa.parquet.write_table(table, path)
+    plan = ImportPlan(exchange="us", symbol="SPY", side=Side.BUY)
+
+    def stop(rows: int, _total: int | None) -> None:
+        if rows == 8:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        await import_file(store, path, plan, batch_rows=4, progress=stop)
+    report = await import_file(store, path, plan, batch_rows=4)
+    assert (report.resumed_at, report.stored) == (8, 12)
+    (found,) = await store.trades([("us", "SPY")], limit=100)
+    assert len(found) == 20
+    assert [trade.trade_id for trade in found[:4]] == [f"{DAY_S}000000000-{count}" for count in range(3)] + [
+        f"{DAY_S}001000000-0"
+    ]
+    assert {trade.quantity for trade in found} == {"0.0000001"}
+    assert (await import_file(store, path, plan, batch_rows=7)).repeated == 20
+
+
+async def test_bad_lines_are_reported_with_their_number_and_the_rest_is_stored(store: OhlcvStore, tmp_path: Path) -> None:
+    path = tmp_path / "mixed.csv"
+    path.write_text(
+        "Timestamp,trade_id,Price,amount,side\n"
+        f"{DAY_S}.25,1,100.10,0.5,buy\n"
+        "2023-11-15T00:00:01+02:00,2,100.20,1e-3,SELL\n"
+        "2023-11-15T00:00:02,3,100.30,1,buy\n"
+        f"{DAY_S + 3},4,NaN,1,buy\n"
+        f"{DAY_S + 4},5,100.40,1,hold\n"
+        f"{DAY_S + 5},6,100.50\n"
+        f"{DAY_S + 6},7,,1,buy\n"
+        f"{DAY_S + 7}000,8,100.60,2,b\n"
+    )
+    report = await import_file(store, path, PLAN)
+    assert (report.read, report.stored, report.repeated, report.refused) == (8, 3, 0, 5)
+    lines = {refusal.line: refusal.reason for refusal in report.refusals}
+    assert lines.keys() == {4, 5, 6, 7, 8}
+    assert "must be a time with a zone" in lines[4]
+    assert "NaN" in lines[5]
+    assert "must be buy or sell" in lines[6]
+    assert "does not have 5 columns" in lines[7]
+    assert lines[8] == "Price is missing"
+    (found,) = await store.trades([KEY])
+    assert [(trade.trade_id, trade.event_ns - DAY_S * NS, trade.price, trade.quantity) for trade in found] == [
+        ("2", -7199 * NS, "100.2", "0.001"),
+        ("1", NS // 4, "100.1", "0.500"),
+        ("8", 7 * NS, "100.6", "2.000"),
+    ]
+
+
+async def test_a_dry_run_reports_and_changes_nothing(store: OhlcvStore, tmp_path: Path) -> None:
+    path = tmp_path / "dry.csv"
+    path.write_text(f"time,id,price,qty,side\n{DAY_S},1,5,1,buy\n{DAY_S},2,-5,1,buy\n")
+    report = await import_file(store, path, PLAN, dry_run=True)
+    assert (report.read, report.stored, report.refused, report.series) == (2, 1, 1, [KEY])
+    assert [refusal.line for refusal in report.refusals] == [3]
+    assert await store.series() == []
+
+
+async def test_a_file_of_many_series_names_them_by_its_columns(store: OhlcvStore, tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "exchange": ["binance", "binance", "binance"],
+            "market": ["spot", "future", "spot"],
+            "symbol": ["ADA", "ADA", "ADA"],
+            "timeframe": ["1m", "1m", "5m"],
+            "ts_ms": [DAY_S * 1000] * 3,
+            "open": [0.1, 0.2, 0.3],
+            "high": [0.1, 0.2, 0.3],
+            "low": [0.1, 0.2, 0.3],
+            "close": [0.1, 0.2, 0.3],
+            "volume": [274004.0, 0.30000000000000004, 1.0],
+        }
+    )
+    path = tmp_path / "many.parquet"
+    pa.parquet.write_table(table, path)
+    plan = ImportPlan(symbol="{symbol}:{market}", timeframe=Timeframe.MINUTE_1)
+    report = await import_file(store, path, plan)
+    assert (report.stored, report.refusals) == (2, [RefusedLine(line=3, reason="timeframe was 5m")])
+    assert await store.series() == [("binance", "ADA:future"), ("binance", "ADA:spot")]
+    ((future,),) = await store.candles([("binance", "ADA:future")], Timeframe.DAY_1)
+    assert (future.close, future.volume) == ("0.2", "0.30000000000000004")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("trades.json", "{}", "must end in"),
+        ("trades.csv", "time,price\n1,2\n", "must have a column quantity"),
+        ("trades.csv", "time,price,size\n1,2,3\n", "must have a column side"),
+        ("trades.parquet", "not parquet", "must be a parquet file"),
+        ("trades.arrow", "not arrow", "must be a arrow file"),
+    ],
+)
+async def test_a_file_that_does_not_fit_is_refused_as_a_whole(
+    store: OhlcvStore, tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadUserInput, match=message):
+        await import_file(store, tmp_path / name, PLAN)
+    with pytest.raises(NotFound):
+        await import_file(store, tmp_path / "absent.csv", PLAN)
+    (tmp_path / "good.csv").write_text(f"time,id,price,qty,side\n{DAY_S},1,5,1,buy\n")
+    with pytest.raises(BadUserInput, match="needs a column"):
+        await import_file(store, tmp_path / "good.csv", ImportPlan(exchange="{venue}", symbol="x"))
+    assert await store.series() == []
+
+
+async def test_the_bulk_path_and_the_live_path_store_the_same(store: OhlcvStore, tmp_path: Path) -> None:
+    trades = some_trades(900)
+    shuffled = random.Random(3).sample(trades, 900)
+    rows = [[t.trade_id, t.event_ns, t.price, t.quantity, t.side.value] for t in [*shuffled, *shuffled[:100]]]
+    names = ["trade_id", "ts_ns", "price", "quantity", "side"]
+    pa.parquet.write_table(pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))), tmp_path / "bulk.parquet")
+    for start in range(0, 900, 50):
+        await store.append_trades("live", "BTC/USD", trades[start : start + 50])
+    report = await import_file(store, tmp_path / "bulk.parquet", ImportPlan(exchange="bulk", symbol="BTC/USD"), batch_rows=250)
+    assert (report.stored, report.repeated) == (900, 100)
+    assert await everything(store, ("bulk", "BTC/USD")) == await everything(store, ("live", "BTC/USD"))
+
+
+async def test_a_scan_reads_all_pages_once(store: OhlcvStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fullon_master_api.apis.ohlcv.exporting.LIMIT_MAX", 64)
+    trades = some_trades(400)
+    await store.append_trades(*KEY, trades)
+    scanned = [trade async for page in scan_trades(store, KEY) for trade in page]
+    assert [trade.trade_id for trade in scanned] == [trade.trade_id for trade in trades]
+    half = [
+        trade
+        async for page in scan_trades(store, KEY, start_ns=trades[100].event_ns, end_ns=trades[300].event_ns)
+        for trade in page
+    ]
+    assert [trade.trade_id for trade in half] == [trade.trade_id for trade in trades[100:300]]
+    (whole,) = await store.candles([KEY], Timeframe.MINUTE_1, limit=5000)
+    assert [bar async for page in scan_candles(store, KEY, Timeframe.MINUTE_1) for bar in page] == whole
+    closes = [close async for page in scan_columns(store, KEY, Timeframe.MINUTE_1) for close in page.close]
+    assert [Decimal(str(close)) for close in closes] == [Decimal(bar.close) for bar in whole]
+    first_ns, last_ns = whole[0].opened_ns, whole[-1].opened_ns
+    pages = scan_candles(store, KEY, Timeframe.MINUTE_1, start_ns=first_ns, end_ns=last_ns + 1, fill=Fill.PREVIOUS_CLOSE)
+    filled = [bar async for page in pages for bar in page]
+    assert [bar.opened_ns for bar in filled] == list(range(first_ns, last_ns + 1, 60 * NS))
+
+
+async def test_what_was_never_stored_is_not_exported(store: OhlcvStore, tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        await export_file(store, tmp_path / "none.csv", ("x", "y"))
+    assert list(tmp_path.glob("none*")) == []
