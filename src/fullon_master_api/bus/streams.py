@@ -29,7 +29,7 @@ STREAM_MAX: Final = 10_000
 READ_MAX: Final = 512
 BLOCK_MS: Final = 1_000
 PAUSE_S_MIN: Final = 0.05
-PAUSE_S_MAX: Final = 1.0
+PAUSE_S_MAX: Final = 0.5
 BEGINNING: Final = b"0-0"
 STAMPS: Final = {b"s": "sequence", b"r": "received_ns"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import time
@@ -129,30 +129,21 @@ class House:
             yield Client(socket)
 
 
-@pytest.fixture
-def desk_of() -> Callable[[Cache, Bus], Desk]:
-    return lambda cache, bus: Desk(
-        cache=cache,
-        bus=bus,
-        authenticate=authenticate,
-        get_accounts=get_accounts,
-        get_bots=get_bots,
-        get_symbols=get_symbols,
-    )
-
-
-@pytest.fixture
-def house_url(request: pytest.FixtureRequest) -> str:
-    """In one process, or on Redis where a test asks for `redis`."""
-    return str(request.getfixturevalue("redis_url")) if getattr(request, "param", "memory") == "redis" else "memory://"
-
-
-@pytest.fixture
-async def house(house_url: str, desk_of: Callable[[Cache, Bus], Desk]) -> AsyncIterator[House]:
+@contextlib.asynccontextmanager
+async def open_house(url: str) -> AsyncIterator[House]:
+    """A server over a bus and a cache at this URL."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        async with open_bus(house_url) as bus, open_cache(bus, house_url) as cache, asyncio.TaskGroup() as tasks:
+        async with open_bus(url) as bus, open_cache(bus, url) as cache, asyncio.TaskGroup() as tasks:
+            desk = Desk(
+                cache=cache,
+                bus=bus,
+                authenticate=authenticate,
+                get_accounts=get_accounts,
+                get_bots=get_bots,
+                get_symbols=get_symbols,
+            )
             outer = FastAPI()
-            outer.mount("/api/v1/cache", create_app(lambda: desk_of(cache, bus)))
+            outer.mount("/api/v1/cache", create_app(lambda: desk))
             config = uvicorn.Config(outer, lifespan="off", ws="websockets-sansio", log_config=None)
             server = QuietServer(config)
             serving = tasks.create_task(server.serve([listening]))
@@ -162,3 +153,15 @@ async def house(house_url: str, desk_of: Callable[[Cache, Bus], Desk]) -> AsyncI
             yield House(f"ws://127.0.0.1:{port}/api/v1/cache", cache, bus)
             server.should_exit = True
             await serving
+
+
+@pytest.fixture
+def house_url(request: pytest.FixtureRequest) -> str:
+    """In one process, or on Redis where a test asks for `redis`."""
+    return str(request.getfixturevalue("redis_url")) if getattr(request, "param", "memory") == "redis" else "memory://"
+
+
+@pytest.fixture
+async def house(house_url: str) -> AsyncIterator[House]:
+    async with open_house(house_url) as house:
+        yield house

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +15,8 @@ from fullon_master_api.model import Gap, OrderStatus
 from fullon_master_api.rest.cache.app import TYPED
 from fullon_master_api.rest.cache.generic import ENDPOINT
 from tests.apis.cache.records import balance, candle, order, position, tick, trade
-from tests.rest.cache.conftest import Client, House
+from tests.bus.redis_server import RedisServer
+from tests.rest.cache.conftest import Client, House, open_house
 
 both_shapes = pytest.mark.parametrize("house_url", ["memory", "redis"], indirect=True)
 
@@ -343,3 +346,29 @@ async def test_the_generic_socket_keeps_what_belongs_to_others_and_to_admins(hou
     async with house.client("/ws", "admin") as client:
         assert (await operate(client, "get_system_health"))["result"]["total_processes"] == 0
         assert (await operate(client, "get_trade_status", exchange="kraken", symbol="BTC/USD"))["result"]["last_trade"] is None
+
+
+async def test_streams_outlive_a_redis_that_forgets_and_call_no_position_closed_for_it(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    try:
+        async with open_house(server.url) as house:
+            await house.cache.accounts.set_positions(1, [position("BTC/USD", "1")], updated_ns=5)
+            await house.cache.tickers.set(tick(last="1", event_ns=1))
+            async with house.client("/ws/accounts/me") as accounts, house.client("/ws/tickers/me") as tickers:
+                await accounts.open("stream_positions", exchange="kraken")
+                await tickers.open("stream_tickers", exchange="kraken", symbols=["BTC/USD"])
+                assert ((await push(accounts))["size"], (await push(tickers))["price"]) == (1, 1)
+                server.stop()
+                await asyncio.sleep(0.3)  # How long it is away.
+                server.start()
+                async with asyncio.timeout(5):
+                    while house.bus.health().gaps == 0:
+                        await asyncio.sleep(0.01)
+                await house.cache.tickers.set(tick(last="2", event_ns=2, received_ns=2))
+                assert (await push(tickers))["price"] == 2
+                await house.cache.accounts.set_positions(1, [position("BTC/USD", "1")], updated_ns=6)
+                await house.cache.accounts.set_positions(1, [position("BTC/USD", "3")], updated_ns=7)
+                assert (await push(accounts))["size"] == 3
+    finally:
+        server.stop()

@@ -38,13 +38,19 @@ class Accounts:
 
     async def get_balances(self, ex_ids: Sequence[int]) -> list[list[Balance]]:
         """Balances of each account, in the order asked; empty where none was ever reported. Raises: CacheUnavailable"""
-        found = await self._balances.get_many([(GROUP, str(ex_id)) for ex_id in ex_ids])
-        return [[] if record is None else record.balances for record in found]
+        return [[] if record is None else record.balances for record in await self.get_balance_reports(ex_ids)]
 
     async def get_positions(self, ex_ids: Sequence[int]) -> list[list[Position]]:
         """Open positions of each account, in the order asked. Raises: CacheUnavailable"""
-        found = await self._positions.get_many([(GROUP, str(ex_id)) for ex_id in ex_ids])
-        return [[] if record is None else record.positions for record in found]
+        return [[] if record is None else record.positions for record in await self.get_position_reports(ex_ids)]
+
+    async def get_balance_reports(self, ex_ids: Sequence[int]) -> list[Balances | None]:
+        """The last report on each account; None where there is none, or a cache that restarted has forgotten it."""
+        return await self._balances.get_many([(GROUP, str(ex_id)) for ex_id in ex_ids])
+
+    async def get_position_reports(self, ex_ids: Sequence[int]) -> list[Positions | None]:
+        """The last report on each account: one with no position says that none is open, None says that nobody knows."""
+        return await self._positions.get_many([(GROUP, str(ex_id)) for ex_id in ex_ids])
 
     async def delete(self, ex_id: int) -> None:
         """Forget an account, as when its owner removes it."""

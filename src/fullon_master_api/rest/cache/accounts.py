@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from decimal import Decimal
+from functools import partial
 from time import time
 
 from fullon_master_api.bus import balances_topic, positions_topic
-from fullon_master_api.model import Balance, Balances, ExchangeAccount, Position, Positions, Principal, Ticker
+from fullon_master_api.model import Balance, Balances, ExchangeAccount, Gap, Position, Positions, Principal, Ticker
 from fullon_master_api.rest.cache.desk import (
     Action,
     Desk,
@@ -19,6 +20,7 @@ from fullon_master_api.rest.cache.desk import (
     Stream,
     number,
     own_accounts,
+    patiently,
     seconds,
 )
 
@@ -123,12 +125,13 @@ async def _watch_balances(desk: Desk, accounts: Sequence[ExchangeAccount]) -> As
             told[ex_id] = balances
             yield {"exchange": ex_id, "balances": _sums(balances), "timestamp": time()}
         async for topic, message in mailbox:
-            ex_id = ex_ids[topic]  # After a gap what is kept is the truth.
-            told_now = [message.balances] if isinstance(message, Balances) else await desk.cache.accounts.get_balances([ex_id])
-            balances = told_now[0]
-            if balances != told[ex_id]:
-                told[ex_id] = balances
-                yield {"exchange": ex_id, "balances": _sums(balances), "timestamp": time()}
+            ex_id = ex_ids[topic]
+            report: object = message
+            if isinstance(message, Gap):
+                report = (await patiently(partial(desk.cache.accounts.get_balance_reports, [ex_id])))[0]
+            if isinstance(report, Balances) and report.balances != told[ex_id]:
+                told[ex_id] = report.balances
+                yield {"exchange": ex_id, "balances": _sums(report.balances), "timestamp": time()}
 
 
 def _sums(balances: Sequence[Balance]) -> Json:
@@ -151,12 +154,13 @@ async def _watch(desk: Desk, accounts: Sequence[ExchangeAccount]) -> AsyncGenera
                 yield row
         async for topic, message in mailbox:
             account = by_topic[topic]
-            if isinstance(message, Positions):
-                positions = message.positions
-            else:  # A gap: what is kept is the truth.
-                positions = (await desk.cache.accounts.get_positions([account.ex_id]))[0]
-            for row in await _rows(desk, _changed(known, account, positions)):
-                yield row
+            report: object = message
+            if isinstance(message, Gap):  # A cache that forgot knows no position, which does not mean that none is open.
+                report = (await patiently(partial(desk.cache.accounts.get_position_reports, [account.ex_id])))[0]
+            if isinstance(report, Positions):
+                changed = _changed(known, account, report.positions)
+                for row in await patiently(partial(_rows, desk, changed)):
+                    yield row
 
 
 def _changed(

@@ -7,7 +7,7 @@ from time import time
 
 from fullon_master_api.bus import bot_topic
 from fullon_master_api.model import Principal
-from fullon_master_api.rest.cache.desk import Action, Desk, Endpoint, Json, Name, Params, Refused, Stream, own_accounts
+from fullon_master_api.rest.cache.desk import Action, Desk, Endpoint, Json, Name, Params, Refused, Stream, own_accounts, patiently
 
 
 class OneBot(Params, frozen=True):
@@ -69,7 +69,7 @@ async def _watch(desk: Desk, bot_ids: Sequence[int]) -> AsyncGenerator[Json]:
         bots = await _read(desk, bot_ids)
         yield {"bots": bots, "timestamp": time()}
         async for _topic, _message in mailbox:
-            now = await _read(desk, bot_ids)
+            now = await patiently(lambda: _read(desk, bot_ids))
             if now != bots:
                 bots = now
                 yield {"bots": bots, "timestamp": time()}

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from time import monotonic
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import orjson
 
 from fullon_master_api.apis.cache import Cache
 from fullon_master_api.bus import Bus
+from fullon_master_api.errors import Unavailable
 from fullon_master_api.model import Bot, DecimalText, ExchangeAccount, Principal, Symbol
 
 SYMBOLS_MAX: Final = 200
+PATIENCE_S: Final = 60.0
+RETRY_S: Final = 0.25
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,21 @@ class Endpoint:
     actions: Mapping[str, Action] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict)
     admin_only: bool = False
+
+
+async def patiently(read: Callable[[], Awaitable[T]]) -> T:
+    """What a stream reads again after it began, tried while the cache is away: a Redis that restarts must not end streams.
+
+    Raises: Unavailable after `PATIENCE_S`.
+    """
+    give_up_at = monotonic() + PATIENCE_S
+    while True:
+        try:
+            return await read()
+        except Unavailable:
+            if monotonic() >= give_up_at:
+                raise
+            await asyncio.sleep(RETRY_S)
 
 
 def own_accounts(accounts: Sequence[ExchangeAccount], exchange: str | int | None) -> list[ExchangeAccount]:

@@ -8,7 +8,19 @@ from time import time
 from fullon_master_api.apis.cache.orders import order_key
 from fullon_master_api.bus import order_states_topic
 from fullon_master_api.model import ExchangeAccount, Order, Principal
-from fullon_master_api.rest.cache.desk import Action, Desk, Endpoint, Json, Name, Params, Refused, Stream, number, own_accounts
+from fullon_master_api.rest.cache.desk import (
+    Action,
+    Desk,
+    Endpoint,
+    Json,
+    Name,
+    Params,
+    Refused,
+    Stream,
+    number,
+    own_accounts,
+    patiently,
+)
 
 
 class OneOrder(Params, frozen=True):
@@ -65,7 +77,7 @@ async def _watch_queue(desk: Desk, accounts: Sequence[ExchangeAccount], exchange
         queue = await _queue(desk, accounts, exchange)
         yield queue
         async for _topic, _message in mailbox:
-            now = await _queue(desk, accounts, exchange)
+            now = await patiently(lambda: _queue(desk, accounts, exchange))
             if now["queue_length"] != queue["queue_length"]:
                 queue = now
                 yield queue

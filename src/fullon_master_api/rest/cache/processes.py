@@ -11,7 +11,7 @@ import msgspec
 from fullon_master_api.apis.cache.processes import is_stale
 from fullon_master_api.bus import PROCESSES_TOPIC
 from fullon_master_api.model import Principal, Process
-from fullon_master_api.rest.cache.desk import Action, Desk, Endpoint, Json, Name, Params, Stream
+from fullon_master_api.rest.cache.desk import Action, Desk, Endpoint, Json, Name, Params, Stream, patiently
 
 SINCE_MINUTES = 5.0
 
@@ -59,7 +59,7 @@ async def _watch(desk: Desk) -> AsyncGenerator[Json]:
         yield {"active_processes": rows, "timestamp": time()}
         told = _gist(rows)
         async for _topic, _message in mailbox:
-            rows = [render(process) for process in await desk.cache.processes.active()]
+            rows = [render(process) for process in await patiently(desk.cache.processes.active)]
             if _gist(rows) != told:
                 told = _gist(rows)
                 yield {"active_processes": rows, "timestamp": time()}

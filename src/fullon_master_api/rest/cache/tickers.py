@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -21,6 +22,7 @@ from fullon_master_api.rest.cache.desk import (
     Refused,
     Stream,
     number,
+    patiently,
     seconds,
 )
 
@@ -105,7 +107,9 @@ async def watch(desk: Desk, keys: Sequence[TickerKey], row: Callable[[Ticker], J
                 seen[topic] = (ticker.received_ns, ticker.sequence)
                 yield row(ticker)
         async for topic, message in mailbox:
-            news = (await desk.cache.tickers.get_many([asked[topic]]))[0] if isinstance(message, Gap) else message
+            news: object = message
+            if isinstance(message, Gap):
+                news = (await patiently(partial(desk.cache.tickers.get_many, [asked[topic]])))[0]
             if not isinstance(news, Ticker):
                 continue
             at = (news.received_ns, news.sequence)
