@@ -251,7 +251,7 @@ class CcxtExchange(CcxtRest):
         async with self.pumped("fills", pump) as feed, aclosing(self.read(feed, "fills", stall_s=None)) as batches:
             yield []
             async for batch in batches:
-                fills = [one for one in map(fill, batch) if f"{one.symbol}:{one.ex_trade_id}" not in seen]
+                fills = [one for one in map(self._own_fill, batch) if f"{one.symbol}:{one.ex_trade_id}" not in seen]
                 seen |= dict.fromkeys(f"{one.symbol}:{one.ex_trade_id}" for one in fills)
                 while len(seen) > ORDERS_REMEMBERED:
                     del seen[next(iter(seen))]
@@ -263,6 +263,11 @@ class CcxtExchange(CcxtRest):
         if state.symbol is not None:
             self._remember(state.ex_order_id, state.symbol)
         return state
+
+    def _own_fill(self, row: dict[str, Any]) -> Fill:
+        one = fill(row)
+        self._remember(one.ex_order_id, one.symbol)
+        return one
 
     async def place_order(self, request: OrderRequest) -> OrderState:
         state = await super().place_order(request)
@@ -308,7 +313,7 @@ class CcxtExchange(CcxtRest):
             since_ms = since_ns // 1_000_000
             while True:
                 rows = await self.call_private(self.wire.fetch_my_trades, symbol, since_ms, FILLS_PAGE)
-                page = [fill(row) for row in rows]
+                page = [self._own_fill(row) for row in rows]
                 fills += page
                 if len(rows) < FILLS_PAGE or page[-1].event_ns // 1_000_000 == since_ms:
                     break

@@ -138,23 +138,6 @@ class CcxtRest:
         await self.load_markets()
         return [self.order_state(row) for row in await self.call_private(self.wire.fetch_open_orders)]
 
-    async def fetch_orders(self, ex_order_ids: Sequence[str]) -> list[OrderState | None]:
-        """The state of each order, in the order asked; None where the exchange does not know it."""
-        await self.load_markets()
-        states: list[OrderState | None] = []
-        for ex_order_id in ex_order_ids:
-            try:
-                states.append(self.order_state(await self.call_private(self.wire.fetch_order, ex_order_id)))
-            except ExchangeRefused:
-                states.append(None)
-        return states
-
-    async def fetch_fills(self, *, since_ns: int) -> list[Fill]:
-        await self.load_markets()
-        rows = await self.call_private(self.wire.fetch_my_trades, None, since_ns // 1_000_000)
-        fills = [fill(row) for row in rows]
-        return sorted((one for one in fills if one.event_ns >= since_ns), key=lambda one: one.event_ns)
-
     async def place_order(self, request: OrderRequest) -> OrderState:
         await self.load_markets()
         self.check_symbols([request.symbol])

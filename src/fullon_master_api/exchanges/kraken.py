@@ -176,7 +176,9 @@ class KrakenExchange(CcxtRest):
         kept = [trade for trade in trades if trade.event_ns < edge_ns]
         return kept or [trade for trade in trades if trade.event_ns == edge_ns]
 
-    async def fetch_orders(self, ex_order_ids: Sequence[str]) -> list[OrderState | None]:
+    async def fetch_orders(
+        self, ex_order_ids: Sequence[str], *, symbols: Sequence[str | None] | None = None
+    ) -> list[OrderState | None]:
         """The state of each order, in the order asked, `QUERY_MAX` in a request; None where Kraken does not know it."""
         await self.load_markets()
         found: dict[str, OrderState] = {}
@@ -189,7 +191,7 @@ class KrakenExchange(CcxtRest):
             found |= {state.ex_order_id: state for state in states}
         return [found.get(ex_order_id) for ex_order_id in ex_order_ids]
 
-    async def fetch_fills(self, *, since_ns: int) -> list[Fill]:
+    async def fetch_fills(self, *, since_ns: int, symbols: Sequence[str] | None = None) -> list[Fill]:
         """Own executions from `since_ns` on, oldest first. Kraken gives them newest first, fifty to a page."""
         await self.load_markets()
         start = max(0, since_ns // SECOND_NS - 1)  # Whole seconds, and later than: so one second is asked too many.

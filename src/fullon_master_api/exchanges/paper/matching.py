@@ -53,7 +53,7 @@ class Matching:
         self._tell(account, order, "new")
         self._cross(tape, account, order, maker=False)
         if order.is_open and (order.order_type == "market" or order.time_in_force != "GTC"):
-            self._end(account, order, tape.now_ns, "Insufficient liquidity" if order.order_type == "market" else "IOC")
+            self._end(account, order, "Insufficient liquidity" if order.order_type == "market" else "IOC")
         elif order.is_open:
             resting = self._resting[tape.market.symbol]
             resting.append((account, order))
@@ -68,7 +68,7 @@ class Matching:
         )
         if order is None or not order.is_open:
             raise Refusal("EOrder:Unknown order")
-        self._end(account, order, self._tapes[order.market.symbol].now_ns, "User requested")
+        self._end(account, order, "User requested")
         return order
 
     def amend(self, account: PaperAccount, order_id: str, *, quantity: str | None, price: str | None) -> PaperOrder:
@@ -136,7 +136,7 @@ class Matching:
             order_type=order_type,
             lots=lots,
             ticks=ticks,
-            opened_ns=tape.now_ns,
+            opened_ns=_now_ns(),
             client_order_id=client_order_id,
             userref=int(request.get("userref") or 0),
             time_in_force=request.get("timeinforce", "GTC").upper(),
@@ -199,15 +199,15 @@ class Matching:
             cost=cost,
             fee=(cost * (market.maker_fee if maker else market.taker_fee)).quantize(FEE_STEP),
             maker=maker,
-            at_ns=tape.now_ns,
+            at_ns=_now_ns(),
         )
         account.book(order, fill)
         self._tell(account, order, "trade", fill)
         if order.status == "filled":
             self._tell(account, order, "filled")
 
-    def _end(self, account: PaperAccount, order: PaperOrder, now_ns: int, reason: str) -> None:
-        order.status, order.reason, order.closed_ns = "canceled", reason, now_ns
+    def _end(self, account: PaperAccount, order: PaperOrder, reason: str) -> None:
+        order.status, order.reason, order.closed_ns = "canceled", reason, _now_ns()
         self._forget_closed(order.market.symbol)
         self._tell(account, order, "canceled")
 
@@ -219,6 +219,11 @@ class Matching:
     def _tell(self, account: PaperAccount, order: PaperOrder, step: str, fill: PaperFill | None = None) -> None:
         if self.listener is not None:
             self.listener(account, order, step, fill)
+
+
+def _now_ns() -> int:
+    """Orders and fills happen now, in whole microseconds, also where the market is a recording of another year."""
+    return time.time_ns() // 1000 * 1000
 
 
 def _acceptable(order: PaperOrder, ticks: int) -> bool:
