@@ -14,12 +14,15 @@ from fullon_master_api.apis.ohlcv import statements as sql
 from fullon_master_api.apis.ohlcv.door import EVENT_NS_MAX
 from fullon_master_api.apis.ohlcv.frames import DAY_NS
 from fullon_master_api.apis.ohlcv.numbers import DECIMALS_MAX, INT64_MAX, PART
+from fullon_master_api.apis.ohlcv.records import Series
 from fullon_master_api.apis.ohlcv.scaling import Decimals, Digits, open_series
 from fullon_master_api.apis.ohlcv.steps import InsertMany, KeepPartitions, Transaction
 from fullon_master_api.apis.ohlcv.writing import build_minutes, fold, known_ids
 
 EXACT: Final = pa.decimal128(38, DECIMALS_MAX)
 UINT64: Final = 2**64
+SAMPLE: Final = 100
+TradeTuple = tuple[int, int, int, str, int, int, int, int, int]
 
 
 class Unusual(Exception):
@@ -66,39 +69,63 @@ def append_columns(exchange: str, symbol: str, trades: TradeColumns, *, decimals
     series = yield from open_series(
         exchange, symbol, prices=_digits(trades.price), quantities=_digits(trades.quantity), decimals=decimals
     )
-    ids = list(zip(trades.numbers, trades.texts, strict=True))
-    numbers = [number for number, text in ids if not text]
-    known = yield from known_ids(series, numbers, [text for _, text in ids if text])
     prices, quantities = _scaled(trades.price, series.price_exponent), _scaled(trades.quantity, series.quantity_exponent)
+    small = max(quantities, default=0) < PART
+    lows = quantities if small else [quantity % PART for quantity in quantities]
+    highs = [0] * len(prices) if small else [quantity // PART for quantity in quantities]
+    keys = [series.series_id] * len(prices)
+    # Columns become rows in one go: at this number of rows each step of Python on every row is felt.
     rows = list(
-        zip(trades.event_ns, trades.numbers, trades.texts, prices, quantities, trades.sides, trades.order_types, strict=True)
+        zip(
+            keys,
+            trades.event_ns,
+            trades.numbers,
+            trades.texts,
+            prices,
+            lows,
+            highs,
+            trades.sides,
+            trades.order_types,
+            strict=True,
+        )
     )
-    if known or len(set(ids)) < len(ids):
-        first = {(row[1], row[2]): row for row in reversed(rows) if (row[1], row[2]) not in known}
-        rows = list(first.values())
-    rows.sort()
+    rows = yield from _new_rows(series, trades, rows)
     if rows:
-        key = series.series_id
-        stored = [
-            (key, event_ns, number, text, price, quantity % PART, quantity // PART, side, order_type)
-            for event_ns, number, text, price, quantity, side, order_type in rows
-        ]
-        yield KeepPartitions(frozenset(row[0] // DAY_NS for row in rows))
-        yield InsertMany("market_trades", sql.TRADE_COLUMNS, stored)
-        yield from build_minutes(series, fold((row[0], row[3], row[4]) for row in rows))
+        yield KeepPartitions(frozenset(row[1] // DAY_NS for row in rows))
+        yield InsertMany("market_trades", sql.TRADE_COLUMNS, rows)
+        yield from build_minutes(series, fold((row[1], row[4], row[5] + row[6] * PART) for row in rows))
     return len(rows)
 
 
+def _new_rows(series: Series, trades: TradeColumns, rows: list[TradeTuple]) -> Transaction[list[TradeTuple]]:
+    """Rows whose ids are not stored, each once, in order of time and id."""
+    words = [text for text in trades.texts if text]
+    numbers = (
+        trades.numbers if not words else [number for number, text in zip(trades.numbers, trades.texts, strict=True) if not text]
+    )
+    known = yield from known_ids(series, numbers, words)
+    if known or len(set(numbers)) < len(numbers) or len(set(words)) < len(words):
+        rows = list({row[2:4]: row for row in reversed(rows) if row[2:4] not in known}.values())
+    rows.sort()
+    return rows
+
+
 def _digits(exact: pa.Array) -> Digits:
-    """The fewest places that keep every number, found by halving."""
-    low, high = 0, DECIMALS_MAX
+    """The fewest places that keep every number: those of a few, if they do for all, else found by halving."""
+    low = max((decimals_of(number) for number in exact[:SAMPLE].to_pylist()), default=0)
+    high = DECIMALS_MAX
+    middle = low
     while low < high:
-        middle = (low + high) // 2
         if pc.all(pc.equal(pc.round(exact, middle), exact)).as_py():
             high = middle
         else:
             low = middle + 1
+        middle = (low + high) // 2
     return Digits(low, format(pc.max(exact).as_py().normalize(), "f"))
+
+
+def decimals_of(number: Decimal) -> int:
+    return len(format(number, "f").partition(".")[2].rstrip("0"))
 
 
 def _scaled(exact: pa.Array, exponent: int) -> Sequence[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -114,23 +115,23 @@ async def import_file(
         name = await compute(partial(_fingerprint, path, plan))
         done = [] if restart or dry_run else await store.driver.read(sql.READ_IMPORT, name)
         resumed_at = done[0][0] if done else 0
-        counts, position = Counts(), 0
-        while (batch := await compute(partial(next, source.batches, None))) is not None:
-            lines, position = source.take_lines(batch.num_rows), position + batch.num_rows
-            if position <= resumed_at:
-                await compute(partial(reader.skip, batch))
-                continue
-            pieces = await compute(partial(reader.pieces, batch, lines, counts))
-            counts.read += batch.num_rows
-            valid = sum(piece.count for piece in pieces)
-            if dry_run:
-                stored = valid
-            else:
-                stored = await store.driver.write(partial(_store, pieces, plan, name, position))
-            counts.stored += stored
-            counts.repeated += valid - stored
-            if progress is not None:
-                progress(position, source.rows_total)
+        counts = Counts()
+        batches = _Batches(source, reader, counts, resumed_at)
+        ready = await compute(batches.next)
+        while ready is not None:
+            # The next batch is read while this one is written.
+            upcoming = asyncio.create_task(compute(batches.next), name="import:read")
+            try:
+                valid = sum(piece.count for piece in ready.pieces)
+                write = partial(_store, ready.pieces, plan, name, ready.position)
+                stored = valid if dry_run else await store.driver.write(write)
+                counts.stored += stored
+                counts.repeated += valid - stored
+                if progress is not None:
+                    progress(ready.position, source.rows_total)
+            finally:
+                following = await upcoming
+            ready = following
         if not dry_run:
             await store.driver.write(partial(_finish, name))
         for line, text in source.malformed:
@@ -145,6 +146,32 @@ async def import_file(
         refusals=counts.refusals,
         series=list(counts.series),
     )
+
+
+@dataclass(slots=True)
+class Batch:
+    pieces: list[Piece]
+    position: int  # rows of the file that are done when this is stored
+
+
+class _Batches:
+    """The file's batches, ready for the store one after the other; those of an earlier run are passed over."""
+
+    def __init__(self, file: File, reader: _Reader, counts: Counts, resumed_at: int) -> None:
+        self._file, self._reader, self._counts, self._resumed_at = file, reader, counts, resumed_at
+        self._position = 0
+
+    def next(self) -> Batch | None:
+        for batch in self._file.batches:
+            lines = self._file.take_lines(batch.num_rows)
+            self._position += batch.num_rows
+            if self._position <= self._resumed_at:
+                self._reader.skip(batch)
+                continue
+            pieces = self._reader.pieces(batch, lines, self._counts)
+            self._counts.read += batch.num_rows
+            return Batch(pieces, self._position)
+        return None
 
 
 class _Reader:
