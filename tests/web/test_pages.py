@@ -84,6 +84,25 @@ def test_without_the_build_a_page_says_how_to_make_it(monkeypatch: pytest.Monkey
     assert "make env" in bytes(page.body).decode()
 
 
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
+        ("application/graphql-response+json, application/json;q=0.9", False),
+        ("*/*", False),
+        (None, False),
+    ],
+)
+def test_only_a_browser_wants_a_page(accept: str | None, expected: bool) -> None:
+    assert pages.wants_page(accept) is expected
+
+
+def test_the_dashboard_is_told_where_graphql_is() -> None:
+    page = bytes(pages.dashboard_page(root_path="/fullon").body).decode()
+    assert 'data-graphql="/fullon/graphql"' in page
+    assert 'src="/fullon/static/dashboard.js"' in page
+
+
 def test_no_bundle_names_its_maker_as_a_source_of_pictures_scripts_or_styles() -> None:
     loads = re.compile(rb"""(?:src|href)\s*[:=]\s*["'`]https?://[^"'`]+\.(?:js|css|svg|png|woff2?)["'`]""")
     for bundle in pages.BUILT.glob("*.js"):

@@ -10,7 +10,7 @@ import { createRoot } from "react-dom/client";
 import { FIRST_TABS } from "./examples.js";
 import "./graphiql.css";
 import { SessionContext, SessionHeaders, StartIcon, StartPanel } from "./panel.jsx";
-import { readSession } from "./session.js";
+import { readSession } from "./session";
 import { useLocalWorkers } from "./workers.js";
 
 const root = document.getElementById("root");

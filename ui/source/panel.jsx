@@ -2,7 +2,7 @@
 import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { createContext, useContext, useEffect, useRef, useState } from "react";
 import { EXAMPLES } from "./examples.js";
-import { forget, renew, signIn, signOut } from "./session.js";
+import { forget, renew, signIn, signOut } from "./session";
 
 export const SessionContext = createContext(null);
 

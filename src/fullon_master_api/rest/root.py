@@ -1,11 +1,12 @@
-"""`GET /`: what this server is and where to go on."""
+"""`GET /`: the dashboard for a browser, for other clients what this server is and where to go on."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from fullon_master_api.settings import Settings
+from fullon_master_api.web.pages import dashboard_page, wants_page
 
 
 class Root(BaseModel):
@@ -31,8 +32,10 @@ def root_router(settings: Settings) -> APIRouter:
         graphql="/graphql",
     )
 
-    @router.get("/", summary="What this server is")
-    async def root() -> Root:
+    @router.get("/", summary="What this server is", response_model=Root)
+    async def root(request: Request) -> Response | Root:
+        if wants_page(request.headers.get("accept")):
+            return dashboard_page(root_path=request.scope.get("root_path", ""))
         return body
 
     return router

@@ -1,1 +1,1 @@
-"""Pages for people: GraphiQL and the documentation of the REST routes."""
+"""Pages for people: the dashboard, GraphiQL and the documentation of the REST routes."""

@@ -1,4 +1,4 @@
-"""The pages for people, served from this package alone: GraphiQL, Swagger UI, Redoc."""
+"""The pages for people, served from this package alone: the dashboard, GraphiQL, Swagger UI, Redoc."""
 
 from __future__ import annotations
 
@@ -48,6 +48,11 @@ def pages_are_built() -> bool:
     return (BUILT / "graphiql.js").is_file()
 
 
+def wants_page(accept: str | None) -> bool:
+    """Whether this `Accept` header is a browser's: it names HTML, which no GraphQL or REST client does."""
+    return "text/html" in (accept or "").lower()
+
+
 def graphiql_page(*, graphql_path: str = "/graphql", root_path: str = "") -> HTMLResponse:
     """GraphiQL for the GraphQL endpoint at `graphql_path`; `root_path` is what a proxy put before every path."""
     return _page(
@@ -56,6 +61,17 @@ def graphiql_page(*, graphql_path: str = "/graphql", root_path: str = "") -> HTM
         styles=["graphiql.css"],
         root_path=root_path,
         data={"graphql": root_path + graphql_path, "static": root_path + STATIC_PATH},
+    )
+
+
+def dashboard_page(*, graphql_path: str = "/graphql", root_path: str = "") -> HTMLResponse:
+    """The dashboard, which asks and watches through the GraphQL endpoint at `graphql_path`."""
+    return _page(
+        "Fullon",
+        scripts=["dashboard.js"],
+        styles=["dashboard.css"],
+        root_path=root_path,
+        data={"graphql": root_path + graphql_path},
     )
 
 

@@ -1,0 +1,204 @@
+"""A trader and an admin work with the dashboard in a real browser, against a running demo."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import orjson
+import pytest
+from playwright.sync_api import Browser, Page, WebSocket, expect
+
+from tests.servers import free_port
+from tests.web.conftest import Watched, start_demo, stop_demo
+
+AXE: Final = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+LAST: Final = "[data-symbol='BTC/USD'] [data-cell=last]"
+LATE_S: Final = 1.0
+
+# Notes each text that the last price of BTC/USD takes, and when it took it.
+NOTE_PRICES: Final = """() => {
+  const cell = document.querySelector("[data-symbol='BTC/USD'] [data-cell=last]");
+  window.prices = [];
+  const note = () => window.prices.push([cell.textContent, Date.now()]);
+  new MutationObserver(note).observe(cell, { characterData: true, childList: true, subtree: true });
+}"""
+
+
+def _sign_in(page: Page, who: str) -> Page:
+    page.get_by_label("Mail").fill(who)
+    page.get_by_label("Password").fill("password")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("[data-panel=market]")).to_be_visible(timeout=30_000)
+    return page
+
+
+def _dashboard(visitor: Watched, who: str = "trader@fullon") -> Page:
+    return _sign_in(visitor.open("/"), who)
+
+
+def _wait_for_tick(page: Page) -> None:
+    """Until the last price of BTC/USD is another than now."""
+    before = page.locator(LAST).inner_text()
+    expect(page.locator(LAST)).not_to_have_text(before, timeout=30_000)
+
+
+def test_a_browser_gets_the_dashboard_and_other_clients_the_json_of_the_original(demo_url: str) -> None:
+    page = httpx.get(demo_url, headers={"Accept": "text/html,application/xhtml+xml"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert "dashboard.js" in page.text
+    for accept in ("application/json", "*/*"):
+        answer = httpx.get(demo_url, headers={"Accept": accept}).json()
+        assert {"service", "version", "docs", "health", "api"} <= set(answer)
+
+
+def test_a_change_at_the_exchange_is_on_the_screen_within_a_second(visitor: Watched) -> None:
+    sent: dict[str, float] = {}
+
+    def note(frame: str | bytes) -> None:
+        message = orjson.loads(frame)
+        for ticker in ((message.get("payload") or {}).get("data") or {}).get("tickers", {}).get("tickers", []):
+            if ticker["symbol"]["symbol"] == "BTC/USD":
+                moment = datetime.fromisoformat(ticker["updatedAt"].replace("Z", "+00:00"))
+                sent.setdefault(ticker["last"], moment.astimezone(UTC).timestamp())
+
+    def listen(socket: WebSocket) -> None:
+        socket.on("framereceived", note)
+
+    page = visitor.context.new_page()
+    page.on("websocket", listen)
+    page.goto(visitor.url)
+    _sign_in(page, "trader@fullon")
+    page.evaluate(NOTE_PRICES)
+    page.wait_for_function("() => new Set(window.prices.map(([text]) => text)).size >= 5", timeout=60_000)
+    shown: list[tuple[str, float]] = [(text, at_ms / 1000) for text, at_ms in page.evaluate("() => window.prices")]
+    delays = [at_s - sent[text] for text, at_s in shown if text in sent]
+    assert len(delays) >= 4
+    assert sorted(delays)[len(delays) // 2] < LATE_S
+
+
+def test_the_arrow_keys_choose_the_symbol_that_the_other_panels_show(visitor: Watched) -> None:
+    page = _dashboard(visitor)
+    page.get_by_role("button", name="BTC/USD", exact=True).focus()
+    page.keyboard.press("ArrowDown")
+    chosen = page.locator("[data-panel=market] [aria-pressed=true]").inner_text()
+    assert chosen != "BTC/USD"
+    expect(page.get_by_role("heading", name=f"{chosen} on kraken")).to_be_visible()
+    expect(page.get_by_role("button", name=f"Buy {chosen.split('/')[0]}", exact=True)).to_be_visible()
+
+
+def test_the_chart_shows_stored_bars_of_each_timeframe(visitor: Watched) -> None:
+    page = _dashboard(visitor)
+    for timeframe in ("1m", "5m", "1h"):
+        page.get_by_role("button", name=timeframe, exact=True).click()
+        expect(page.get_by_role("button", name=timeframe, exact=True)).to_have_attribute("aria-pressed", "true")
+        page.wait_for_function("() => Number(document.querySelector('.canvas').dataset.bars) > 1")
+
+
+def test_a_trader_buys_at_the_market_and_sees_the_fill(visitor: Watched) -> None:
+    page = _dashboard(visitor)
+    page.get_by_label("Quantity, BTC").fill("0.0123")
+    page.get_by_role("button", name="Buy BTC").click()
+    row = page.locator("[data-order]", has_text="0.0123").first
+    expect(row).to_have_attribute("data-status", "FILLED", timeout=30_000)
+    expect(row).to_contain_text("buy")
+
+
+def test_a_trader_cancels_an_order_that_waits(visitor: Watched) -> None:
+    page = _dashboard(visitor)
+    page.get_by_label("Type").select_option("LIMIT")
+    page.get_by_label("Quantity, BTC").fill("0.0321")
+    page.get_by_label("Price, USD").fill("1000")
+    page.get_by_role("button", name="Buy BTC").click()
+    row = page.locator("[data-order]", has_text="0.0321").first
+    row.get_by_role("button", name="Cancel").click()
+    expect(row).to_have_attribute("data-status", "CANCELED", timeout=30_000)
+
+
+def test_a_refused_order_says_why_and_stays_in_the_ticket(visitor: Watched) -> None:
+    page = _dashboard(visitor)
+    page.get_by_label("Quantity, BTC").fill("0")
+    page.get_by_role("button", name="Sell BTC").click()
+    expect(page.locator("[data-panel=ticket] [role=alert]")).to_contain_text("must be above 0")
+    assert page.get_by_label("Quantity, BTC").input_value() == "0"
+
+
+def test_a_trader_sees_balances_and_bots_and_no_services(visitor: Watched) -> None:
+    page = _dashboard(visitor)
+    expect(page.locator("[data-currency=USD]")).to_be_visible(timeout=30_000)
+    expect(page.locator("[data-panel=bots] [data-bot]").first).to_be_visible()
+    expect(page.locator("[data-panel=services]")).to_have_count(0)
+
+
+def test_an_admin_stops_the_ticker_service_and_the_grid_says_stale_until_it_runs_again(visitor: Watched) -> None:
+    page = _dashboard(visitor, "admin@fullon")
+    card = page.locator("[data-service=TICKER]")
+    expect(card).to_have_attribute("data-state", "RUNNING", timeout=30_000)
+    try:
+        page.get_by_role("button", name="stop ticker").click()
+        expect(card).to_have_attribute("data-state", "STOPPED", timeout=30_000)
+        expect(page.locator("[data-symbol='BTC/USD'] .age")).to_contain_text("stale", timeout=30_000)
+    finally:
+        page.get_by_role("button", name="start ticker", exact=True).click()
+        expect(card).to_have_attribute("data-state", "RUNNING", timeout=30_000)
+    expect(page.locator("[data-symbol='BTC/USD'] .age")).not_to_contain_text("stale", timeout=30_000)
+    _wait_for_tick(page)
+
+
+def test_the_page_goes_on_by_itself_after_the_server_was_away(browser: Browser, tmp_path: Path) -> None:
+    port = free_port()
+    server, url = start_demo(tmp_path, port)
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        page.goto(url)
+        _sign_in(page, "trader@fullon")
+        _wait_for_tick(page)
+        page.evaluate("() => { window.sameDocument = true; }")
+        assert stop_demo(server) == 0
+        expect(page.locator("[data-connection=lost]")).to_be_visible(timeout=30_000)
+        server, url = start_demo(tmp_path, port)
+        expect(page.locator("[data-connection=live]")).to_be_visible(timeout=60_000)
+        _wait_for_tick(page)
+        assert page.evaluate("() => window.sameDocument") is True
+    finally:
+        context.close()
+        assert stop_demo(server) == 0
+
+
+def test_the_chosen_theme_outlives_a_reload(visitor: Watched) -> None:
+    page = _dashboard(visitor)
+    before = page.evaluate("() => document.documentElement.dataset.theme")
+    page.get_by_role("button", name="Light" if before == "dark" else "Dark", exact=True).click()
+    page.reload()
+    assert page.evaluate("() => document.documentElement.dataset.theme") == ("light" if before == "dark" else "dark")
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("width", [1500, 390])
+def test_no_serious_fault_of_accessibility_and_no_sideways_scroll(
+    browser: Browser, demo_url: str, scheme: Any, width: int
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(demo_url)
+    door = _faults(page)
+    _sign_in(page, "admin@fullon")
+    expect(page.locator("[data-service=TICKER]")).to_be_visible(timeout=30_000)
+    assert door + _faults(page) == []
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+def _faults(page: Page) -> list[str]:
+    """What axe calls serious or critical, with the places."""
+    page.evaluate(AXE)
+    result = page.evaluate("() => axe.run()")
+    return [
+        f"{violation['id']}: {violation['nodes'][0]['html']}"
+        for violation in result["violations"]
+        if violation["impact"] in ("serious", "critical")
+    ]

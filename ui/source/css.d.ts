@@ -1,0 +1,1 @@
+declare module "*.css"; // esbuild puts it into the style sheet of the page.
