@@ -96,3 +96,12 @@ async def test_a_store_that_is_away_is_unavailable_and_not_a_fault() -> None:
     with pytest.raises(StoreUnavailable):
         async with open_orm("postgresql+asyncpg://postgres@127.0.0.1:1/none"):
             pass
+
+
+async def test_a_schema_of_a_newer_version_is_refused(empty_url: str) -> None:
+    await migrate.upgrade(empty_url)
+    await run(empty_url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreUnavailable, match="newer"):
+        await migrate.upgrade(empty_url)
+    with pytest.raises(StoreUnavailable, match="9999"):
+        await migrate.check_current(empty_url)

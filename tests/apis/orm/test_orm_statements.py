@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 from sqlalchemy import event
 
@@ -15,7 +16,7 @@ from fullon_master_api.apis.orm import Orm, open_orm
 from fullon_master_api.apis.orm.bots import BotFilter
 from fullon_master_api.apis.orm.orders import OrderChange
 from fullon_master_api.bus import orders_topic, trades_topic
-from fullon_master_api.model import OrderStatus
+from fullon_master_api.model import Order, OrderStatus
 from tests.apis.orm.conftest import World
 
 STATEMENTS_MAX = 8
@@ -142,3 +143,20 @@ async def test_text_that_a_store_cannot_keep_finds_nothing_and_breaks_nothing(or
         except BadUserInput:
             continue
         assert not found or getattr(found, "rows", None) == [] or found == [None]
+
+
+async def test_writers_that_are_cancelled_leave_whole_changes_or_none_and_a_store_that_works(orm: Orm, world: World) -> None:
+    asked = {"symbol": "BTC/USD", "side": "buy", "order_type": "market", "volume": 1}
+    for turns in range(30):
+        task = asyncio.create_task(orm.orders.place(world.ana, asked))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    last = await orm.orders.place(world.ana, asked)
+    stored = {order.order_id for order in (await orm.orders.page(world.ana, first=500)).rows}
+    events = await orm.events.read_after(orders_topic(world.ana.uid), 0, 500)
+    told = {msgspec.json.decode(event.payload, type=Order).order_id for event in events}
+    assert last.order_id in stored
+    assert stored == told
+    assert all(len(commands) == 1 for commands in await orm.commands.of_orders(sorted(stored)))

@@ -28,6 +28,7 @@ log = get_logger(__name__)
 Hint = Callable[[str, int], Awaitable[None]]
 """Told (topic, newest sequence) after a commit. Losing a call costs latency, never data."""
 
+HINT_S: Final = 0.5
 BUSY_TIMEOUT_MS: Final = 5_000
 IDLE_IN_TRANSACTION_MS: Final = 5_000
 
@@ -124,9 +125,10 @@ class Database:
             return
         for topic, sequence in sequences.items():
             try:
-                await self._hint(topic, sequence)
-            except GatewayError as error:  # The change is committed; readers find it when they next look.
-                log.warning("orm.hint_lost", topic=topic, sequence=sequence, error=error.message)
+                async with asyncio.timeout(HINT_S):
+                    await self._hint(topic, sequence)
+            except (GatewayError, TimeoutError) as error:  # The change is committed; readers find it when they next look.
+                log.warning("orm.hint_lost", topic=topic, sequence=sequence, error=str(error))
 
     async def ping(self) -> None:
         """Raises: StoreUnavailable when the store does not answer."""

@@ -10,6 +10,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, event, func, make_url, select
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -93,6 +94,8 @@ async def _run(url: str, work: Callable[[Connection], T], *, change: bool) -> T:
     try:
         with translated():
             return await _locked(engine, work, change=change)
+    except CommandError as error:  # The store is at a revision that this version has not got.
+        raise StoreUnavailable("the SQL schema is newer than this version: run the version that made it") from error
     finally:
         await engine.dispose()
 

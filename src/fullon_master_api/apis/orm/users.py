@@ -264,6 +264,7 @@ def _check_mail(mail: str) -> None:
 
 async def _free(write: Write, mail: str, uid: int | None) -> None:
     """A mail that differs only in case would be another login for what a person takes for the same."""
+    await write.lock(f"mail {mail.lower()}")
     taken = await write.connection.scalar(select(users.c.uid).where(func.lower(users.c.mail) == mail.lower()))
     if taken is not None and taken != uid:
         raise Conflict(f"the mail {mail!r} is taken", path=("mail",))
