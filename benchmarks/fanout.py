@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(HERE.parent))
 
-from fanout_client import Crowd  # noqa: E402  the benchmark's own modules lie beside it
+from benchmarks.fanout_client import Crowd  # noqa: E402  found by the line above, from wherever this is run
 
 FIELDS = "{ bid ask last high low volume }"
 PEERS = ("fullon", "fullon_portable", "strawberry", "strawberry_leak_fixed", "graphql_ws", "mercurius")
@@ -133,6 +133,11 @@ def install_node(folder: Path) -> None:
 def measure(name: str, peer: Peer, *, subscribers: int, seconds: float) -> Run:
     """One topic, all subscribers: throughput one event at a time, then latency at a fixed rate."""
     run = Run(name)
+    first = Crowd(peer.url, peer.token)
+    first.connect(100, [query(SYMBOLS[0])])
+    warm(peer, first, 100)
+    first.close()
+    time.sleep(0.5)
     before = peer.rss_bytes()
     crowd = Crowd(peer.url, peer.token)
     took = crowd.connect(subscribers, [query(SYMBOLS[0])])
@@ -155,6 +160,11 @@ def measure(name: str, peer: Peer, *, subscribers: int, seconds: float) -> Run:
 
 def measure_many(run: Run, peer: Peer, *, connections: int, topics: int, seconds: float) -> None:
     """Many topics on each connection: the write window joins the events of one moment."""
+    first = Crowd(peer.url, peer.token)
+    first.connect(50, [query(symbol) for symbol in SYMBOLS[:topics]])
+    warm(peer, first, 50 * topics, topics=topics)
+    first.close()
+    time.sleep(0.5)
     before = peer.rss_bytes()
     crowd = Crowd(peer.url, peer.token)
     crowd.connect(connections, [query(symbol) for symbol in SYMBOLS[:topics]])

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 NEXT = b'"type":"next"'
 STAMP = b'"last":"'
 BATCH = 50
+PONG = b"\x8a\x80\0\0\0\0"
 
 
 def masked(text: str) -> bytes:
@@ -66,6 +67,7 @@ class Crowd:
         self._poll = select.epoll()
         self._by_fd: dict[int, Reader] = {}
         self.latencies_ns: list[int] = []
+        self._shown_at = time.monotonic()
 
     def connect(self, count: int, queries: Sequence[str]) -> float:
         """Open `count` sockets and subscribe each to all `queries`, with ids of its own; the seconds it took."""
@@ -102,14 +104,23 @@ class Crowd:
     def receive(self, count: int, *, timeout_s: float = 60.0, stamped: bool = False) -> int:
         """Read until `count` events came or nothing does for long; how many came."""
         got, until = 0, time.monotonic() + timeout_s
+        self._show_life()
         while got < count and time.monotonic() < until:
             got += sum(self._ready(0.2, stamped=stamped))
         return got
+
+    def _show_life(self) -> None:
+        """A pong nobody asked for, now and then: a silent client would be hung up on."""
+        if time.monotonic() - self._shown_at > 10:
+            self._shown_at = time.monotonic()
+            for reader in self.readers:
+                reader.say(PONG)
 
     def receive_until(self, done_fd: int, *, stamped: bool) -> int:
         """Read until the server's own output says something, then a little longer; how many events came."""
         self._poll.register(done_fd, select.EPOLLIN)
         got, until = 0, None
+        self._show_life()
         while until is None or time.monotonic() < until:
             for found in self._ready(0.05, stamped=stamped):
                 got += found

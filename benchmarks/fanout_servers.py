@@ -13,8 +13,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,15 +155,15 @@ async def serve_strawberry(*, leak_fixed: bool) -> None:
 
 
 def main(name: str) -> None:
-    configure_logs(level="ERROR", json=True, colors=False)
-    work = {
+    configure_logs(level="CRITICAL", json=True, colors=False)  # Strawberry logs a traceback for each client that leaves.
+    work: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "fullon": serve_fullon,
-        "fullon_portable": lambda: serve_fullon(ws="websockets-sansio"),
-        "strawberry": lambda: serve_strawberry(leak_fixed=False),
-        "strawberry_leak_fixed": lambda: serve_strawberry(leak_fixed=True),
-    }[name]
+        "fullon_portable": partial(serve_fullon, ws="websockets-sansio"),
+        "strawberry": partial(serve_strawberry, leak_fixed=False),
+        "strawberry_leak_fixed": partial(serve_strawberry, leak_fixed=True),
+    }
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work())
+        runner.run(work[name]())
 
 
 if __name__ == "__main__":

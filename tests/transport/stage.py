@@ -279,9 +279,9 @@ class Stage:
     engine: Engine
     outbox: Outbox
     latest: dict[str, Ticker]
-    server: Server
     settings: Settings
     door: Door
+    server: Server = field(init=False)
 
     @property
     def ws_url(self) -> str:
@@ -310,9 +310,33 @@ class Stage:
 
 @asynccontextmanager
 async def open_stage(*, timeout_s: float = 5.0, ws: Any = None, **changes: Any) -> AsyncIterator[Stage]:
+    """Everything, on a server of its own."""
+    async with open_backstage(timeout_s=timeout_s, **changes) as stage:
+        app = FastAPI()
+        make_context = stage.hub.make_context
+        app.include_router(graphql_routes(stage.engine, stage.hub, stage.door, make_context, stage.settings))
+        config = server_config(app, uvloop_enabled=False, message_bytes_max=stage.settings.socket_message_bytes_max)
+        if ws is not None:
+            config.ws = ws
+        server = stage.server = Server(config, on_stop=stage.hub.drain)
+        listener = bind_socket("127.0.0.1", 0)
+        stop = asyncio.Event()
+        stage.url = f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve_until(stop, listener))
+            await server.ready.wait()
+            try:
+                yield stage
+            finally:
+                stop.set()
+
+
+@asynccontextmanager
+async def open_backstage(*, timeout_s: float = 5.0, **changes: Any) -> AsyncIterator[Stage]:
+    """The bus, the engine and the hub, without a server."""
     settings = Settings(_env_file=None, operation_timeout_s=timeout_s, **changes)
     engine = Engine(SCHEMA, Limits(timeout_s=timeout_s))
-    outbox, latest, door = Outbox(), dict[str, Ticker](), Door()
+    outbox, latest = Outbox(), dict[str, Ticker]()
     async with open_bus("memory://") as bus:
         bus.attach_history(outbox)
 
@@ -320,22 +344,7 @@ async def open_stage(*, timeout_s: float = 5.0, ws: Any = None, **changes: Any) 
             return Context(bus, who, request_id, latest, outbox)
 
         async with Hub(bus, engine, make_context) as hub:
-            app = FastAPI()
-            app.include_router(graphql_routes(engine, hub, door, make_context, settings))
-            config = server_config(app, uvloop_enabled=False, message_bytes_max=settings.socket_message_bytes_max)
-            if ws is not None:
-                config.ws = ws
-            server = Server(config, on_stop=hub.drain)
-            listener = bind_socket("127.0.0.1", 0)
-            stop = asyncio.Event()
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(server.serve_until(stop, listener))
-                await server.ready.wait()
-                try:
-                    yield Stage(url, bus, hub, engine, outbox, latest, server, settings, door)
-                finally:
-                    stop.set()
+            yield Stage("", bus, hub, engine, outbox, latest, settings, Door())
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ import orjson
 from graphql import GraphQLError
 
 from fullon_master_api.bus import Bus
-from fullon_master_api.errors import GatewayError, ServerShutdown, SlowConsumer, TimedOut, Unauthenticated
+from fullon_master_api.errors import Forbidden, GatewayError, ServerShutdown, SlowConsumer, TimedOut, Unauthenticated
 from fullon_master_api.executor.answers import DocumentError, refusal
 from fullon_master_api.executor.engine import Engine, Prepared, RootCall
 from fullon_master_api.executor.live import LIVE, Delivery, Feed, Share, stream_cursor
@@ -64,6 +64,10 @@ class Watched(Protocol):
         ...
 
 
+class NotShared(Forbidden):
+    """Never told: the answer that contains it is thrown away, and each reader gets one of his own."""
+
+
 class Stranger:
     """Stands for the signed-in reader of a shared execution: whoever asks it anything learns that it must not be shared."""
 
@@ -75,7 +79,7 @@ class Stranger:
         if not self.armed:
             return None
         self.asked = True
-        raise AttributeError(f"a shared execution asked its reader for {name!r}")
+        raise NotShared(f"a shared execution asked its reader for {name!r}")
 
 
 class Hub:

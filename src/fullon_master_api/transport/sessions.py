@@ -58,6 +58,7 @@ class Session:
         "_behind",
         "_desk",
         "_ended",
+        "_greeted",
         "_headers",
         "_init_until_s",
         "_link",
@@ -76,6 +77,7 @@ class Session:
         self._wire = wire
         self._headers = headers
         self._opening: asyncio.Task[None] | None = None
+        self._greeted = False
         self._ready = False
         self._ended = False
         self._lost = False
@@ -152,9 +154,10 @@ class Session:
             self.refuse(protocols.CLOSE_NORMAL, "")
 
     def _init(self, payload: dict[str, Any] | None) -> None:
-        if self._opening is not None:
+        if self._greeted:
             self.refuse(protocols.CLOSE_TOO_MANY_INIT, "Too many initialisation requests")
             return
+        self._greeted = True
         self._opening = self._desk.hub.spawn(self._open(payload), "socket.init")
 
     async def _open(self, payload: dict[str, Any] | None) -> None:
@@ -175,6 +178,7 @@ class Session:
                 self.refuse(protocols.CLOSE_TRY_LATER, f"RATE_LIMITED: a user may have {most} sockets")
                 return
         self._ready = True
+        self._opening = None
         self._link.send(protocols.ack_message())
         if self._wire is protocols.LEGACY_WS:
             self._link.send(self._wire.keep_alive)
