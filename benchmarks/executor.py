@@ -1,10 +1,12 @@
-"""Executor in process: text of an operation to bytes of its answer, against Strawberry's default and against JSON alone.
+"""The executor against its peers: text of an operation to bytes of its answer, in process and over HTTP.
 
-    python benchmarks/executor.py [--quick] [--json]
+    python benchmarks/executor.py [--quick] [--json] [--in-process]
 
-The same rows and the same batch resolvers answer all of them. `strawberry` is Strawberry's own execution with one DataLoader
-per field, `strawberry_batched` is Strawberry's own execution of the very schema that the executor runs, `orjson` is
-`orjson.dumps` of the finished answer. Ratios are peer to query to (peer's time / executor's time).
+The same rows answer all of them (`executor_data.py`). In process: `strawberry` is Strawberry's own execution with one DataLoader
+per field, `strawberry_batched` is Strawberry's own execution of the very schema that the executor runs, `graphql_core` is
+graphql-core alone over finished dicts, `orjson` is `orjson.dumps` of the finished answer; ratios are the peer's CPU time over
+the executor's. Over HTTP, 16 connections: Strawberry's router, Mercurius with its compiler, plain and with loaders, and
+finished bytes over plain ASGI; ratios are our requests a second over the peer's.
 """
 
 from __future__ import annotations
@@ -17,280 +19,26 @@ import logging
 import os
 import platform
 import subprocess
+import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-import msgspec
 import orjson
-import strawberry
 import structlog
-from strawberry.dataloader import DataLoader
-from strawberry.schema.config import StrawberryConfig
+from graphql import ExecutionResult, build_schema, parse, validate
+from graphql.execution import execute as execute_core
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.executor_data import FAULTS, LIMIT, QUERIES, Ctx, schemas
+from benchmarks.executor_http import Load, compare_http, http_ratios
 
 from fullon_master_api.executor.engine import Engine
-from fullon_master_api.executor.fields import batched, rooted
-from fullon_master_api.executor.scalars import SCALARS
-
-
-class CandleRow(msgspec.Struct, frozen=True):
-    ts_ns: int
-    open: str
-    high: str
-    low: str
-    close: str
-    volume: str
-
-
-class TickerRow(msgspec.Struct, frozen=True):
-    bid: str
-    ask: str
-    last: str
-    volume: str
-    at_ns: int
-
-
-class SymbolRow(msgspec.Struct, frozen=True):
-    id: int
-    name: str
-    exchange: str
-    base: str
-    quote: str
-    price_decimals: int
-    quantity_decimals: int
-    active: bool
-
-
-class OrderRow(msgspec.Struct, frozen=True):
-    id: int
-    bot_id: int
-    symbol_id: int
-    side: str
-    status: str
-    price: Decimal
-    quantity: Decimal
-    filled: Decimal
-    placed_at: int
-    live: bool
-
-
-class BotRow(msgspec.Struct, frozen=True):
-    id: int
-    user_id: int
-    name: str
-
-
-class UserRow(msgspec.Struct, frozen=True):
-    id: int
-    mail: str
-
-
-SYMBOLS = [SymbolRow(n, f"C{n}/USD", "kraken", f"C{n}", "USD", 2, 8, True) for n in range(200)]
-TICKERS = {n: TickerRow(f"{n}.10", f"{n}.20", f"{n}.15", f"{n * 7}.5", 1_762_776_000_000_000_000 + n) for n in range(200)}
-CANDLES = [
-    CandleRow(
-        1_762_776_000_000_000_000 + n * 60_000_000_000, f"{100 + n}.25", f"{101 + n}.5", f"{99 + n}.75", f"{100 + n}.5", "12.3456"
-    )
-    for n in range(1_000)
-]
-FLAWLESS = [SymbolRow(n, f"C{n}/USD", "kraken", f"C{n}", "USD", 2, 8, True) for n in range(1_000)]
-SPOILT = [row if row.id != 500 else SymbolRow(500, "C500/USD", "kraken", "C500", "USD", 2, 2**40, True) for row in FLAWLESS]
-USERS = {n: UserRow(n, f"user{n}@fullon") for n in range(20)}
-BOTS = {u: [BotRow(u * 10 + n, u, f"bot {u}-{n}") for n in range(10)] for u in range(20)}
-ORDERS = {
-    bot.id: [
-        OrderRow(
-            bot.id * 50 + n,
-            bot.id,
-            (bot.id + n) % 200,
-            "buy",
-            "open",
-            Decimal("100.25"),
-            Decimal("0.5"),
-            Decimal(0),
-            1_762_776_000_000_000_000,
-            True,
-        )
-        for n in range(50)
-    ]
-    for bots in BOTS.values()
-    for bot in bots
-}
-
-
-@dataclass
-class Ctx:
-    request_id: str = "bench"
-    principal: None = None
-    loaders: dict[Any, Any] = field(default_factory=dict)
-
-
-async def get_symbol(ctx: Any, *, name: str) -> SymbolRow:
-    return SYMBOLS[int(name[1:-4])]
-
-
-async def get_flawless(ctx: Any) -> list[SymbolRow]:
-    return FLAWLESS
-
-
-async def get_symbols(ctx: Any) -> list[SymbolRow]:
-    return SYMBOLS
-
-
-async def get_spoilt(ctx: Any) -> list[SymbolRow]:
-    """Symbols of which one has a price that cannot be shown."""
-    return SPOILT
-
-
-async def get_me(ctx: Any) -> UserRow:
-    return USERS[3]
-
-
-async def tickers_of(parents: Sequence[SymbolRow], ctx: Any) -> list[TickerRow | None]:
-    return [TICKERS.get(parent.id) for parent in parents]
-
-
-async def spoilt_tickers_of(parents: Sequence[SymbolRow], ctx: Any) -> list[TickerRow | Exception | None]:
-    """As `tickers_of`, and one row of them an error."""
-    return [LookupError("no ticker") if parent.id == 50 else TICKERS.get(parent.id % 200) for parent in parents]
-
-
-async def whole_tickers_of(parents: Sequence[SymbolRow], ctx: Any) -> list[TickerRow | None]:
-    return [TICKERS.get(parent.id % 200) for parent in parents]
-
-
-async def candles_of(parents: Sequence[SymbolRow], ctx: Any, *, limit: int = 100) -> list[list[CandleRow]]:
-    return [CANDLES[-limit:] for _ in parents]
-
-
-async def bots_of(parents: Sequence[UserRow], ctx: Any) -> list[list[BotRow]]:
-    return [BOTS[parent.id] for parent in parents]
-
-
-async def orders_of(parents: Sequence[BotRow], ctx: Any, *, first: int = 50) -> list[list[OrderRow]]:
-    return [ORDERS[parent.id][:first] for parent in parents]
-
-
-async def symbols_of(parents: Sequence[OrderRow], ctx: Any) -> list[SymbolRow]:
-    return [SYMBOLS[parent.symbol_id] for parent in parents]
-
-
-def loaded(resolver: Callable[..., Awaitable[list[Any]]], key: Callable[[Any], int], **arguments: Any) -> Callable[..., Any]:
-    """The usual Strawberry resolver: one DataLoader per field and request, one key per row."""
-
-    async def resolve(root: Any, info: strawberry.Info) -> Any:
-        loaders = info.context.loaders
-        loader = loaders.get(resolver)
-        if loader is None:
-            rows: dict[int, Any] = {}
-
-            async def load(keys: list[int]) -> list[Any]:
-                return list(await resolver([rows[key] for key in keys], info.context, **arguments))
-
-            loader = loaders[resolver] = (DataLoader(load_fn=load), rows)
-        loader[1][key(root)] = root
-        return await loader[0].load(key(root))
-
-    return resolve
-
-
-def schemas() -> tuple[strawberry.Schema, strawberry.Schema]:
-    """The schema with batch resolvers, and the same schema the way Strawberry's documentation writes it."""
-    return _schema(use_batches=True), _schema(use_batches=False)
-
-
-def _schema(*, use_batches: bool) -> strawberry.Schema:
-    def way(resolver: Any, key: Callable[[Any], int], **arguments: Any) -> Any:
-        if use_batches:
-            return batched(resolver, description="")
-        return strawberry.field(resolver=loaded(resolver, key, **arguments))
-
-    def root(resolver: Any) -> Any:
-        return rooted(resolver, description="")
-
-    namespace: dict[str, Any] = {}
-
-    def of(name: str, fields: dict[str, Any], **defaults: Any) -> Any:
-        made = type(name, (), {"__annotations__": fields, **defaults})
-        namespace[name] = strawberry.type(made)
-        return namespace[name]
-
-    def parent_id(row: Any) -> int:
-        return int(row.id)
-
-    ticker = of("Ticker", {"bid": Decimal, "ask": Decimal, "last": Decimal, "volume": Decimal, "at_ns": datetime})
-    candle = of(
-        "Candle", {"ts_ns": datetime, "open": Decimal, "high": Decimal, "low": Decimal, "close": Decimal, "volume": Decimal}
-    )
-    symbol = of(
-        "Symbol",
-        {
-            "id": strawberry.ID,
-            "name": str,
-            "exchange": str,
-            "base": str,
-            "quote": str,
-            "price_decimals": int,
-            "quantity_decimals": int | None,
-            "active": bool,
-            "ticker": ticker | None,
-            "whole_ticker": ticker | None,
-            "spoilt_ticker": ticker | None,
-            "candles": list[candle],  # type: ignore[valid-type]
-        },
-        ticker=way(tickers_of, parent_id),
-        whole_ticker=way(whole_tickers_of, parent_id),
-        spoilt_ticker=way(spoilt_tickers_of, parent_id),
-        candles=way(candles_of, parent_id, limit=1000),
-    )
-    order = of(
-        "Order",
-        {
-            "id": strawberry.ID,
-            "side": str,
-            "status": str,
-            "price": Decimal,
-            "quantity": Decimal,
-            "filled": Decimal,
-            "placed_at": datetime,
-            "live": bool,
-            "symbol": symbol,
-        },
-        symbol=way(symbols_of, parent_id),
-    )
-    bot = of("Bot", {"id": strawberry.ID, "name": str, "orders": list[order]}, orders=way(orders_of, parent_id))  # type: ignore[valid-type]
-    user = of("User", {"id": strawberry.ID, "mail": str, "bots": list[bot]}, bots=way(bots_of, parent_id))  # type: ignore[valid-type]
-    query = of(
-        "Query",
-        {"symbol": symbol | None, "symbols": list[symbol], "flawless": list[symbol], "spoilt": list[symbol], "me": user | None},  # type: ignore[valid-type]
-        symbol=root(get_symbol),
-        symbols=root(get_symbols),
-        flawless=root(get_flawless),
-        spoilt=root(get_spoilt),
-        me=root(get_me),
-    )
-    return strawberry.Schema(query, config=StrawberryConfig(scalar_map=SCALARS))
-
-
-LIMIT = "(limit: 1000)"
-QUERIES = {
-    "Q1": '{ symbol(name: "C7/USD") { candles(limit: 1000) { tsNs open high low close volume } } }',
-    "Q2": "{ me { bots { name orders { id side status price quantity filled placedAt live symbol { base quote } } } } }",
-    "Q3": "{ symbols { id name exchange base quote priceDecimals quantityDecimals active ticker { bid ask last volume atNs } } }",
-    "Q4": "{ me { id mail } }",
-}
-
-
-FAULTS = {
-    "a leaf": ("{ flawless { id name quantityDecimals } }", "{ spoilt { id name quantityDecimals } }"),
-    "a batch row": ("{ flawless { id wholeTicker { bid ask } } }", "{ flawless { id spoiltTicker { bid ask } } }"),
-}
-"""The same thousand rows without and with one field that fails where null is allowed."""
 
 
 @dataclass
@@ -327,6 +75,7 @@ async def measure(run: Callable[[], Awaitable[Any]], times: Times, budget_s: flo
 async def compare(rounds: int, budget_s: float) -> dict[str, dict[str, Times]]:
     ours, theirs = schemas()
     engine = Engine(ours)
+    bare = build_schema(ours.as_str())
     results: dict[str, dict[str, Times]] = {}
     runs: list[tuple[str, str, Callable[[], Awaitable[Any]]]] = []
     for name, text in QUERIES.items():
@@ -348,6 +97,13 @@ async def compare(rounds: int, budget_s: float) -> dict[str, dict[str, Times]]:
             assert not result.errors, result.errors
             return orjson.dumps({"data": result.data})
 
+        async def graphql_core(text: str = text, finished: Any = finished) -> bytes:
+            document = parse(text)
+            assert not validate(bare, document)
+            result = execute_core(bare, document, finished["data"])
+            assert isinstance(result, ExecutionResult)
+            return orjson.dumps({"data": result.data})
+
         async def dumps(finished: Any = finished) -> bytes:
             return orjson.dumps(finished)
 
@@ -355,6 +111,7 @@ async def compare(rounds: int, budget_s: float) -> dict[str, dict[str, Times]]:
             "executor": executor,
             "strawberry": strawberry_default,
             "strawberry_batched": strawberry_batched,
+            "graphql_core": graphql_core,
             "orjson": dumps,
         }
         for peer, run in peers.items():
@@ -369,7 +126,7 @@ async def compare(rounds: int, budget_s: float) -> dict[str, dict[str, Times]]:
 
 async def compare_faults(rounds: int, budget_s: float) -> dict[str, float]:
     """Time with one failing field of a thousand rows over the time without it."""
-    engine = Engine(_schema(use_batches=True))
+    engine = Engine(schemas()[0])
     ratios = {}
     for name, (whole, spoilt) in FAULTS.items():
         times = {text: Times() for text in (whole, spoilt)}
@@ -385,7 +142,7 @@ async def compare_faults(rounds: int, budget_s: float) -> dict[str, float]:
     return ratios
 
 
-def report(results: dict[str, dict[str, Times]], faults: dict[str, float], *, as_json: bool) -> None:
+def report(results: dict[str, dict[str, Times]], faults: dict[str, float]) -> dict[str, dict[str, float]]:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"machine {machine}, commit {commit}")
@@ -398,22 +155,39 @@ def report(results: dict[str, dict[str, Times]], faults: dict[str, float], *, as
             print(f"{name} {peer:20} {times.line()}  ratio {ratio:8.2f}")
     for name, ratio in faults.items():
         print(f"one failing field of 1,000 rows ({name}): {ratio:.2f} times the same operation without it")
-    if as_json:
-        del ratios["executor"]
-        print(json.dumps({"benchmark": "executor", "faults": faults, "ratios": ratios}))
+    del ratios["executor"]
+    return ratios
+
+
+def report_http(results: dict[str, dict[str, Load]], notes: list[str]) -> None:
+    print("over HTTP, 16 connections: requests a second (median of rounds), CPU microseconds of the server per request (least)")
+    for query, peers in results.items():
+        for name, found in peers.items():
+            print(f"{query} {name:20} {median(found.rates):10.0f} /s  {min(found.cpu_us):10.1f} us")
+    for note in notes:
+        print(f"left out: {note}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a minute instead of five")
+    parser.add_argument("--quick", action="store_true", help="under four minutes instead of fifteen")
     parser.add_argument("--json", action="store_true", help="ratios as JSON in the last line")
+    parser.add_argument("--in-process", action="store_true", help="no servers")
     options = parser.parse_args()
-    rounds, budget_s = (3, 0.4) if options.quick else (8, 1.5)
+    rounds, budget_s, seconds = (2, 0.3, 0.7) if options.quick else (8, 1.0, 3.0)
     logging.disable()
     structlog.configure(processors=[], logger_factory=structlog.ReturnLoggerFactory())
     results = asyncio.run(compare(rounds, budget_s))
     faults = asyncio.run(compare_faults(rounds, budget_s))
-    report(results, faults, as_json=options.json)
+    said: dict[str, Any] = {"benchmark": "executor", "faults": faults, "ratios": report(results, faults)}
+    if not options.in_process:
+        loads, notes = asyncio.run(compare_http(rounds, seconds))
+        report_http(loads, notes)
+        rates, cpu = http_ratios(loads)
+        said |= {"notes": notes, "cpu_ratios_http": cpu, "strawberry_http": rates.pop("strawberry")}
+        said["ratios"] |= rates
+    if options.json:
+        print(json.dumps(said))
 
 
 if __name__ == "__main__":

