@@ -272,9 +272,9 @@ class Frame:
     async def _await_values(self, item: Field, values: list[Any], place: Place) -> list[Any]:
         """Values with everything awaited and every exception Failed."""
         odd = [position for position, value in enumerate(values) if not is_plain(type(value))]  # type: ignore[arg-type]
-        values = await self._outcomes(list(values))
-        for position in odd:
-            value = values[position]
+        values = list(values)
+        for position, value in zip(odd, await self._outcomes([values[position] for position in odd]), strict=True):
+            values[position] = value
             if isinstance(value, Exception):
                 values[position] = self._fail(value, item, place, position)
             elif value is Undefined:
@@ -284,10 +284,10 @@ class Frame:
     async def _outcomes(self, values: list[Any]) -> list[Any]:
         """The values with everything awaited, together; what fails is its exception."""
         waiting = [position for position, value in enumerate(values) if is_awaitable(value)]
-        if waiting:
-            for position, value in zip(waiting, await self._gather([values[p] for p in waiting]), strict=True):
-                values[position] = value
-        return values
+        if not waiting:
+            return values
+        awaited = dict(zip(waiting, await self._gather([values[position] for position in waiting]), strict=True))
+        return [awaited.get(position, value) for position, value in enumerate(values)]
 
     async def _gather(self, awaitables: list[Awaitable[Any]]) -> list[Any]:
         if len(awaitables) == 1:
