@@ -223,7 +223,7 @@ class Frame:
         """Complete values of a type (GraphQL spec 6.4.3); errors are Failed, null where null may not be too."""
         kinds = set(map(type, values))
         if not all(map(is_plain, kinds)):
-            values = await self._await_values(item, values, place)
+            values = await self._await_values(item, values, kinds, place)
             kinds = set(map(type, values))
         if is_non_null_type(type_):
             type_ = type_.of_type
@@ -269,9 +269,10 @@ class Frame:
         self._failures += 1
         return Failed(error, item, place, position)
 
-    async def _await_values(self, item: Field, values: list[Any], place: Place) -> list[Any]:
+    async def _await_values(self, item: Field, values: list[Any], kinds: set[type], place: Place) -> list[Any]:
         """Values with everything awaited and every exception Failed."""
-        odd = [position for position, value in enumerate(values) if not is_plain(type(value))]  # type: ignore[arg-type]
+        odd_kinds = {kind for kind in kinds if not is_plain(kind)}
+        odd = [position for position, value in enumerate(values) if type(value) in odd_kinds]
         values = list(values)
         for position, value in zip(odd, await self._outcomes([values[position] for position in odd]), strict=True):
             values[position] = value
