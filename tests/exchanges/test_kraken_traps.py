@@ -166,6 +166,18 @@ async def test_more_trades_in_one_burst_than_ccxt_keeps_all_arrive(paper: PaperE
     assert {(trade.price, trade.quantity) for trade in trades} == {("100.0", "0.00012300")}
 
 
+async def test_a_call_given_up_while_markets_load_does_not_end_the_others(paper: PaperExchange, kraken: KrakenExchange) -> None:
+    """ccxt loads markets in one task for all callers; the first of them to be cancelled cancels it."""
+    paper.faults.rest_delay_s = 0.1
+    given_up, other = asyncio.ensure_future(kraken.load_markets()), asyncio.ensure_future(kraken.load_markets())
+    while not kraken.wire.markets_loading:
+        await asyncio.sleep(0)
+    given_up.cancel()
+
+    assert "BTC/USD" in await other
+    assert given_up.cancelled()
+
+
 async def test_streams_opened_and_closed_many_times_leave_nothing_behind(paper: PaperExchange, kraken: KrakenExchange) -> None:
     async def once() -> tuple[int, int, int]:
         streams = (

@@ -51,8 +51,7 @@ class BinanceExchange(CcxtExchange):
         Binance looks at one hour at a time, so hours without a trade are passed over here; a page within one single
         millisecond goes on by number.
         """
-        await self.load_markets()
-        self.check_symbols([symbol])
+        await self.ready([symbol])
         count, start_ns = min(limit, PAGE_MAX), since_ns
         rows = await self.call(self.wire.fetch_trades(symbol, start_ns // 1_000_000, count))
         while not rows and start_ns + HOUR_NS < time.time_ns():

@@ -117,8 +117,7 @@ class CcxtExchange(CcxtRest):
         has no bid and ask, and its best quotes have no last. A burst wakes ccxt's waiter once, with its first message; so
         what is told is read from ccxt's state, for every symbol.
         """
-        await self.load_markets()
-        self.check_symbols(symbols)
+        await self.ready(symbols)
         wanted = list(symbols)
         pumps: list[Pump] = []
         if self._has.get("watchBidsAsks"):
@@ -159,8 +158,7 @@ class CcxtExchange(CcxtRest):
 
     async def stream_trades(self, symbol: str) -> AsyncGenerator[list[MarketTrade], None]:
         """New trades, oldest first, each once."""
-        await self.load_markets()
-        self.check_symbols([symbol])
+        await self.ready([symbol])
         sieve = TradeSieve(self.name, symbol)
 
         async def pump(feed: Feed) -> None:
@@ -190,8 +188,7 @@ class CcxtExchange(CcxtRest):
 
     async def stream_candles(self, symbol: str) -> AsyncGenerator[list[Candle], None]:
         """Candles of one minute as they change; one is final once a later one opened."""
-        await self.load_markets()
-        self.check_symbols([symbol])
+        await self.ready([symbol])
         sequence = CandleSequence()
 
         async def pump(feed: Feed) -> None:
@@ -210,7 +207,7 @@ class CcxtExchange(CcxtRest):
 
     async def stream_balances(self, ex_id: int) -> AsyncGenerator[list[Balance], None]:
         """All balances: at first over REST, then as the exchange tells of a change."""
-        await self.load_markets()
+        await self.ready()
 
         async def pump(feed: Feed) -> None:
             while True:
@@ -226,7 +223,7 @@ class CcxtExchange(CcxtRest):
 
     async def stream_orders(self) -> AsyncGenerator[list[OrderState], None]:
         """Orders as they change; the open ones first, over REST. Fast changes of one order are told as one."""
-        await self.load_markets()
+        await self.ready()
 
         async def pump(feed: Feed) -> None:
             while True:
@@ -240,7 +237,7 @@ class CcxtExchange(CcxtRest):
 
     async def stream_fills(self) -> AsyncGenerator[list[Fill], None]:
         """Own executions as they come, each once."""
-        await self.load_markets()
+        await self.ready()
         seen: dict[str, None] = {}
 
         async def pump(feed: Feed) -> None:
@@ -287,7 +284,7 @@ class CcxtExchange(CcxtRest):
         Most exchanges look an order up in its market only: `symbols` names them, in the same order; without it those are
         found that were placed or seen on this connection, or are open now.
         """
-        await self.load_markets()
+        await self.ready()
         named = dict(zip(ex_order_ids, symbols or [None] * len(ex_order_ids), strict=True))
         if any(symbol is None and ex_order_id not in self._symbols for ex_order_id, symbol in named.items()):
             await self.fetch_open_orders()  # Remembers the market of each.
@@ -304,7 +301,7 @@ class CcxtExchange(CcxtRest):
 
     async def fetch_fills(self, *, since_ns: int, symbols: Sequence[str] | None = None) -> list[Fill]:
         """Own executions from `since_ns` on, oldest first, in `symbols`, or in every market with an order seen here."""
-        await self.load_markets()
+        await self.ready()
         if symbols is None:
             await self.fetch_open_orders()  # Remembers the market of each.
             symbols = sorted(set(self._symbols.values()))

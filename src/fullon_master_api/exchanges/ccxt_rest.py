@@ -48,6 +48,7 @@ class CcxtRest:
         self.wire = wire
         self.timeout_s = timeout_s
         self._private = asyncio.Lock()
+        self._loading = asyncio.Lock()
 
     async def call(self, answer: Awaitable[T]) -> T:
         with exchange_errors(self.name):
@@ -61,18 +62,22 @@ class CcxtRest:
 
     async def load_markets(self) -> dict[str, Market]:
         """Every spot market by its unified name."""
-        markets = await self.call(self.wire.load_markets())
-        return {symbol: _market(row) for symbol, row in markets.items() if row.get("spot")}
+        await self.ready()
+        return {symbol: _market(row) for symbol, row in self.wire.markets.items() if row.get("spot")}
 
-    def check_symbols(self, symbols: Sequence[str]) -> None:
-        """Raises: ExchangeRefused for a symbol that the exchange does not have."""
+    async def ready(self, symbols: Sequence[str] = ()) -> None:
+        """Have the markets loaded. Raises: ExchangeRefused for a symbol that the exchange does not have."""
+        async with self._loading:
+            # One at a time: ccxt gives all callers one task, which the first of them to be cancelled ends for the others.
+            if not self.wire.markets:
+                await self.call(self.wire.load_markets())
         for symbol in symbols:
             if symbol not in self.wire.markets:
                 raise ExchangeRefused(f"{self.name}: no market {symbol!r}")
 
     async def fetch_tickers(self, symbols: Sequence[str]) -> list[Ticker]:
-        await self.load_markets()
-        self.check_symbols(symbols)
+        """The ticker of each symbol, in the order asked, without those that have none now."""
+        await self.ready(symbols)
         rows = await self.call(self.wire.fetch_tickers(list(symbols)))
         now_ns = time.time_ns()
         return [self.ticker(rows[symbol], now_ns) for symbol in symbols if symbol in rows]
@@ -98,8 +103,7 @@ class CcxtRest:
 
     async def fetch_trades(self, symbol: str, *, since_ns: int, limit: int) -> list[MarketTrade]:
         """Trades from `since_ns` on, oldest first; those of one millisecond are never split between two pages."""
-        await self.load_markets()
-        self.check_symbols([symbol])
+        await self.ready([symbol])
         rows = await self.call(self.wire.fetch_trades(symbol, since_ns // 1_000_000, limit))
         trades = [trade for trade in map(self.market_trade, rows) if trade is not None and trade.event_ns >= since_ns]
         return whole_instants(trades, full=len(rows) >= limit)
@@ -120,8 +124,7 @@ class CcxtRest:
 
     async def fetch_candles(self, symbol: str, timeframe: Timeframe, *, since_ns: int, limit: int) -> list[Candle]:
         """Candles that open at `since_ns` or later, oldest first; the newest is not final while its span lasts."""
-        await self.load_markets()
-        self.check_symbols([symbol])
+        await self.ready([symbol])
         if timeframe.value not in (self.wire.timeframes or {}):
             raise ExchangeRefused(f"{self.name}: no candles of {timeframe.value}")
         rows = await self.call(self.wire.fetch_ohlcv(symbol, timeframe.value, since_ns // 1_000_000, limit))
@@ -131,16 +134,15 @@ class CcxtRest:
         return [one for one in candles if one is not None and one.opened_ns >= since_ns]
 
     async def fetch_balances(self, ex_id: int) -> list[Balance]:
-        await self.load_markets()
+        await self.ready()
         return balances(await self.call_private(self.wire.fetch_balance), ex_id, time.time_ns())
 
     async def fetch_open_orders(self) -> list[OrderState]:
-        await self.load_markets()
+        await self.ready()
         return [self.order_state(row) for row in await self.call_private(self.wire.fetch_open_orders)]
 
     async def place_order(self, request: OrderRequest) -> OrderState:
-        await self.load_markets()
-        self.check_symbols([request.symbol])
+        await self.ready([request.symbol])
         price = None if request.price is None else format(request.price, "f")
         named = {} if request.client_order_id is None else {"clientOrderId": request.client_order_id}
         row = await self.call_private(
@@ -170,7 +172,7 @@ class CcxtRest:
 
     async def cancel_order(self, ex_order_id: str, symbol: str) -> OrderState:
         """The order's state after it was asked to be canceled; one that had filled before says so."""
-        await self.load_markets()
+        await self.ready()
         await self.call_private(self.wire.cancel_order, ex_order_id, symbol)
         return self.order_state(await self.call_private(self.wire.fetch_order, ex_order_id, symbol))
 

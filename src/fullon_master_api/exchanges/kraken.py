@@ -54,7 +54,9 @@ class KrakenExchange(CcxtRest):
         self.stall_s = stall_s
 
     async def aclose(self) -> None:
+        """Close every socket; streams that are still open end with ExchangeUnavailable."""
         await self.wire.close()
+        self.wire.fail_all(ExchangeUnavailable("kraken: the connection was closed"))
 
     async def messages(
         self, channel: str, symbols: Sequence[str], params: dict[str, Any], *, stall_s: float, feed: Feed | None = None
@@ -80,8 +82,7 @@ class KrakenExchange(CcxtRest):
 
     async def stream_tickers(self, symbols: Sequence[str]) -> AsyncGenerator[list[Ticker], None]:
         """Tickers that changed, the newest of each symbol; pushed whenever the best bid or ask moves."""
-        await self.load_markets()
-        self.check_symbols(symbols)
+        await self.ready(symbols)
         params = {"event_trigger": "bbo", "snapshot": True}
         async with aclosing(self.messages("ticker", symbols, params, stall_s=self.stall_s)) as batches:
             async for batch in batches:
@@ -115,8 +116,7 @@ class KrakenExchange(CcxtRest):
         Kraken numbers a market's trades without holes, so a number that stays missing ends the stream with
         ExchangeUnavailable: the owner then fills the hole over REST.
         """
-        await self.load_markets()
-        self.check_symbols([symbol])
+        await self.ready([symbol])
         sieve = TradeSieve(self.name, symbol)
         async with aclosing(self.messages("trade", [symbol], {"snapshot": True}, stall_s=self.stall_s)) as batches:
             async for batch in batches:
@@ -131,8 +131,7 @@ class KrakenExchange(CcxtRest):
 
         Only 1m: ccxt files every Kraken timeframe of a symbol under one name, so that a second one returns the first's data.
         """
-        await self.load_markets()
-        self.check_symbols([symbol])
+        await self.ready([symbol])
         sequence = CandleSequence()
         async with aclosing(self.messages("ohlc", [symbol], {"interval": 1, "snapshot": True}, stall_s=self.stall_s)) as batches:
             async for batch in batches:
@@ -146,8 +145,7 @@ class KrakenExchange(CcxtRest):
         Kraken answers trades later than its cursor, at most 1,000, with the cursor of the next page. Several trades share an
         instant, so each page begins a little before the end of the last one and repeats are dropped by their number.
         """
-        await self.load_markets()
-        self.check_symbols([symbol])
+        await self.ready([symbol])
         pair = self.wire.market(symbol)["id"]
         found: dict[str, MarketTrade] = {}
         cursor, full, count = max(0, since_ns - OVERLAP_NS), True, min(PAGE_MAX, limit + PAGE_SPARE)
@@ -180,7 +178,7 @@ class KrakenExchange(CcxtRest):
         self, ex_order_ids: Sequence[str], *, symbols: Sequence[str | None] | None = None
     ) -> list[OrderState | None]:
         """The state of each order, in the order asked, `QUERY_MAX` in a request; None where Kraken does not know it."""
-        await self.load_markets()
+        await self.ready()
         found: dict[str, OrderState] = {}
         for start in range(0, len(ex_order_ids), QUERY_MAX):
             ids = list(ex_order_ids[start : start + QUERY_MAX])
@@ -193,7 +191,7 @@ class KrakenExchange(CcxtRest):
 
     async def fetch_fills(self, *, since_ns: int, symbols: Sequence[str] | None = None) -> list[Fill]:
         """Own executions from `since_ns` on, oldest first. Kraken gives them newest first, fifty to a page."""
-        await self.load_markets()
+        await self.ready()
         start = max(0, since_ns // SECOND_NS - 1)  # Whole seconds, and later than: so one second is asked too many.
         found: dict[str, Fill] = {}
         offset, count = 0, 1
@@ -228,7 +226,7 @@ class KrakenExchange(CcxtRest):
         Kraken names symbol and side only once for each order, sends a partial fill as a trade and not as a state, and may
         mix orders with trades: `OrderLedger` keeps what was said before and counts the fills.
         """
-        await self.load_markets()
+        await self.ready()
         params = {"snap_orders": True, "snap_trades": True}
         ledger = OrderLedger()
         async with aclosing(self.messages("executions", [""], params, stall_s=math.inf)) as batches:
@@ -247,7 +245,7 @@ class KrakenExchange(CcxtRest):
 
     async def stream_fills(self) -> AsyncGenerator[list[Fill], None]:
         """Own executions, each once, oldest first; the first batch holds up to fifty of before the subscription, or none."""
-        await self.load_markets()
+        await self.ready()
         params = {"snap_orders": True, "snap_trades": True}
         seen: set[str] = set()
         recent: deque[str] = deque()

@@ -54,7 +54,7 @@ class KrakenWire(ExactExchange, ccxt.pro.kraken):  # type: ignore[misc]
             for feed in self.feeds.get((channel, ""), ()):
                 feed.put(message)
         elif channel == "status" and rows and rows[0].get("system") not in ("online", "post_only"):
-            self._fail_all(ExchangeUnavailable(f"kraken: the exchange says that it is in {rows[0].get('system')}"))
+            self.fail_all(ExchangeUnavailable(f"kraken: the exchange says that it is in {rows[0].get('system')}"))
         elif isinstance(rows, list):
             by_symbol: dict[str, list[dict[str, Any]]] = {}
             for row in rows:
@@ -93,7 +93,8 @@ class KrakenWire(ExactExchange, ccxt.pro.kraken):  # type: ignore[misc]
                 if not answered.done():
                     answered.set_exception(ours)
 
-    def _fail_all(self, error: ExchangeUnavailable) -> None:
+    def fail_all(self, error: ExchangeUnavailable) -> None:
+        """End every feed with this error."""
         for feeds in self.feeds.values():
             for feed in feeds:
                 feed.fail(error)
