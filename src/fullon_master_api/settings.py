@@ -114,6 +114,7 @@ class Settings(BaseSettings):
     ticker_reconnect_delay: float = Field(5.0, gt=0)
     ticker_max_retries: int = Field(3, ge=1)
     feed_stalled_s: float = Field(120.0, gt=0)
+    service_memory_mb_max: int = Field(0, ge=0)
     ohlcv_collection_interval: float = Field(60.0, gt=0)
     ohlcv_historical_limit: int = Field(1000, ge=1, le=5000)
     ohlcv_enable_streaming: bool = True
@@ -216,6 +217,20 @@ class Settings(BaseSettings):
         if self.redis_password:
             who += f":{quote(self.redis_password.get_secret_value(), safe='')}"
         return f"redis://{who}{'@' if who else ''}{self.redis_host}:{self.redis_port}/{self.redis_db}"
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether one process is all: it serves and collects. With Redis, `fullon worker` processes collect."""
+        return self.bus_url.startswith("memory")
+
+    def not_scalable(self) -> str | None:
+        """Why several processes cannot serve together; None when they can."""
+        if self.is_embedded:
+            return "several workers need REDIS_URL: what lives in one process's memory, the others do not see"
+        for name, url in (("DATABASE_URL", self.orm_url), ("OHLCV_DATABASE_URL", self.ohlcv_url)):
+            if url.startswith("sqlite"):
+                return f"several workers need {name} of a PostgreSQL server: a SQLite file has one writer"
+        return None
 
     def exchange_credentials(self, ex_id: int) -> tuple[str, str] | None:
         """(key, secret) of an exchange account from `EX_ID_{n}_KEY` and `EX_ID_{n}_SECRET`; None where they are not set."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from fullon_master_api.model import DesiredState, Fence, Principal, Role, Scope, ServiceName, ServiceState
+from fullon_master_api.model import DesiredState, Fence, Principal, Role, Scope, ServiceName, ServiceState, Ticker
 from fullon_master_api.services.board import FeedBoard
 from fullon_master_api.services.health import HealthAction, HealthMonitor, may_restart
 from fullon_master_api.services.health_views import HealthDesk
 from fullon_master_api.services.manager import ServiceManager
 from fullon_master_api.services.resources import Resources
 from fullon_master_api.services.wiring import build_manager
-from tests.services.stage import open_platform, running, settings_of, until
+from tests.services.stage import list_symbols, open_platform, running, settings_of, until
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ADMIN = Principal(uid=1, mail="admin@fullon", role=Role.ADMIN, scopes=frozenset(Scope))
@@ -118,3 +120,20 @@ async def test_the_bodies_of_the_health_routes_have_the_originals_keys_and_tell_
             assert result["checks_performed"] == ["service_health", "process_cache", "database", "redis"]
             assert (result["overall_status"], result["issues_found"]) == ("degraded", ["Service ticker is FAILED"])
             assert (await resources.orm.services.get(MONITORED)).generation == 1  # A look repairs nothing.
+
+
+async def test_the_deep_look_tells_latencies_ages_and_the_errors_of_services(tmp_path: Path) -> None:
+    async with open_platform(tmp_path) as resources:
+        await list_symbols(resources, ["BTC/USD", "ETH/USD"])
+        old_ns = time.time_ns() - 600 * 10**9
+        await resources.cache.tickers.set(Ticker(exchange="kraken", symbol="ETH/USD", last="1", received_ns=old_ns))
+        await fail(resources, MONITORED)
+        body = await HealthDesk(resources, build_manager(resources)).deep()
+        assert {name: found["ok"] for name, found in body["stores"].items()} == {"orm": True, "ohlcv": True, "cache": True}
+        assert all(found["latency_ms"] < 2_000 for found in body["stores"].values())
+        assert [line["symbol"] for line in body["tickers"]["stale"]] == ["BTC/USD", "ETH/USD"]
+        assert 599 < body["tickers"]["oldest_s"] < 700
+        assert body["candles"]["stale"][0]["age_s"] is None
+        assert {row["name"]: row["last_error"] for row in body["services"]}["ticker"] == "ValueError: x"
+        assert body["bus"]["shape"] == "memory"
+        msgspec.json.encode(body)

@@ -258,6 +258,25 @@ async def test_auto_start_leaves_alone_what_an_admin_stopped(tmp_path: Path) -> 
         assert (await manager.get(TICKER)).desired is DesiredState.STOPPED
 
 
+async def test_a_process_beyond_its_memory_starts_its_services_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fullon_master_api.services.supervisor.MEMORY_LOOK_S", 0.05)
+    script = Scripted()
+    async with open_platform(tmp_path) as resources:
+        store = resources.orm.services
+        supervisor = Supervisor(store, resources.bus, {TICKER: script}, ttl_s=30.0, policy=QUICK, poll_s=0.05, memory_mb_max=1)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(supervisor.run())
+            await manager_of(resources).start(TICKER, ADMIN)
+
+            async def anew() -> bool:
+                row = await store.get(TICKER)
+                return len(script.runs) == 2 and (row.state, row.restarts) == (ServiceState.RUNNING, 1)
+
+            await until(anew)
+            assert (await store.get(TICKER)).last_error is None
+            supervisor.stop()
+
+
 async def _held(supervisor: Supervisor) -> bool:
     return TICKER in supervisor.held
 

@@ -10,6 +10,7 @@ from fullon_master_api.errors import Unavailable
 from fullon_master_api.model import Service, ServiceName, ServiceState
 from fullon_master_api.services.health import HealthReport, last_report
 from fullon_master_api.services.health_checks import Findings, look
+from fullon_master_api.services.health_deep import look_deep
 from fullon_master_api.services.manager import UP, ServiceManager
 from fullon_master_api.services.resources import Resources
 
@@ -86,6 +87,10 @@ class HealthDesk:
             "overall_status": status_now(findings, report if running else None),
             "metrics": metrics_body(report, running=running),
         }
+
+    async def deep(self) -> dict[str, Any]:
+        """`/health/deep`, for admins: latencies, pools, ages of the data, the services with their feeds and errors."""
+        return await look_deep(self._with, self._manager)
 
     async def _known(self) -> tuple[Findings, HealthReport | None, Sequence[Service]]:
         """What a look finds now, the monitor's last report and the services; the last two empty while the store is away."""

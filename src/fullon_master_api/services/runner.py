@@ -62,6 +62,7 @@ class Runner:
         self._untold: str | None = None  # an error that the store has not heard of
         self._written = False  # The store has heard of the state; it may be away for a while.
         self._restarts = 0
+        self._recycled = False
         self._wake = asyncio.Event()
 
     @property
@@ -110,6 +111,14 @@ class Runner:
             if write and busy:
                 await self._observe(ServiceState.STOPPED)
 
+    def recycle(self, reason: str) -> bool:
+        """Start the service anew, with fresh connections; this is no failure of it. False if it does not run."""
+        if self._service is None or self._service.done():
+            return False
+        log.warning("service.recycle", service=self.name.value, reason=reason)
+        self._recycled = True
+        return self._service.cancel()
+
     async def _end(self) -> None:
         keeper, self._keeper = self._keeper, None
         if keeper is None:
@@ -128,6 +137,10 @@ class Runner:
             error = await self._run_once()
             if self.lost:
                 return
+            if self._recycled:
+                self._recycled = False
+                self._restarts += 1
+                continue
             now = time.monotonic()
             if now - started >= self._policy.window_s:
                 backoff.reset()

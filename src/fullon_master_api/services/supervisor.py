@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from fullon_master_api.bus import Bus, service_topic
 from fullon_master_api.errors import Unavailable
@@ -17,6 +19,20 @@ log = get_logger(__name__)
 
 POLL_S = 0.5
 """How often a lease is asked for and the desired state is read when no message on the bus says so earlier."""
+
+
+MEMORY_LOOK_S = 10.0
+MEMORY_PAUSE_S = 600.0
+"""After a fresh start for the sake of memory there is none for so long: it did not help, or it needs time."""
+
+
+def memory_mb() -> int | None:
+    """Megabytes of this process in memory now; None where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1_000_000
 
 
 class Supervisor:
@@ -35,11 +51,12 @@ class Supervisor:
         ttl_s: float,
         policy: CrashPolicy | None = None,
         poll_s: float = POLL_S,
+        memory_mb_max: int = 0,
         owner: str | None = None,
     ) -> None:
         self._store, self._bus, self._factories = store, bus, dict(factories)
         self._policy = policy or CrashPolicy(heartbeat_s=min(3.0, ttl_s / 3))
-        self._poll_s = poll_s
+        self._poll_s, self._memory_mb_max = poll_s, memory_mb_max
         self._leases = Leases(store, tuple(self._factories), owner=owner or owner_name(), ttl_s=ttl_s)
         self._runners: dict[ServiceName, Runner] = {}
         self._wake, self._stop = asyncio.Event(), asyncio.Event()
@@ -70,6 +87,7 @@ class Supervisor:
                     loops = [
                         tasks.create_task(self._keep_leases(), name="supervisor:leases"),
                         tasks.create_task(self._reconcile(), name="supervisor:reconcile"),
+                        tasks.create_task(self._watch_memory(), name="supervisor:memory"),
                     ]
                     await self._stop.wait()
                     for loop in loops:
@@ -107,6 +125,16 @@ class Supervisor:
             lost |= self._leases.overdue() | {name for name, runner in self._runners.items() if runner.lost}
             if lost:
                 await self._let_go(lost)
+
+    async def _watch_memory(self) -> None:
+        """Start the services anew when this process has grown beyond its limit: libraries keep what a dead socket left."""
+        while self._memory_mb_max:
+            await asyncio.sleep(MEMORY_LOOK_S)
+            used_mb = memory_mb()
+            if used_mb is not None and used_mb > self._memory_mb_max:
+                reason = f"the process uses {used_mb} MB, the limit is {self._memory_mb_max} MB"
+                recycled = [runner.recycle(reason) for runner in self._runners.values()]
+                await asyncio.sleep(MEMORY_PAUSE_S if any(recycled) else 0.0)
 
     async def _let_go(self, names: set[ServiceName]) -> None:
         """End services whose lease is not ours, without a word to the store: it is another's to write now."""

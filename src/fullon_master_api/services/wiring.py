@@ -28,7 +28,14 @@ def service_factories(resources: Resources) -> Mapping[ServiceName, ServiceFacto
 
 def build_supervisor(resources: Resources) -> Supervisor:
     """For a process that runs services: `run()` it in a task group, `stop()` it to end."""
-    return Supervisor(resources.orm.services, resources.bus, service_factories(resources), ttl_s=resources.settings.lease_ttl_s)
+    settings = resources.settings
+    return Supervisor(
+        resources.orm.services,
+        resources.bus,
+        service_factories(resources),
+        ttl_s=settings.lease_ttl_s,
+        memory_mb_max=settings.service_memory_mb_max,
+    )
 
 
 def build_manager(resources: Resources) -> ServiceManager:
