@@ -1,4 +1,4 @@
-"""WebSocket frames: what a client's bytes say, and the frames we answer with. Source: RFC 6455, section 5."""
+"""WebSocket frames of RFC 6455, section 5: what a client's bytes say, and the frames we answer with."""
 
 from __future__ import annotations
 
