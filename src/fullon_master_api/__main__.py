@@ -37,9 +37,24 @@ async def serve(settings: Settings, listener: socket.socket, on_ready: OnReady) 
         server = Server(config, on_stop=gateway.stop)
         async with asyncio.TaskGroup() as siblings:
             siblings.create_task(lasting("server", server.serve_until(stop, listener), stop), name="server")
-            siblings.create_task(lasting("supervisor", gateway.run_services(), stop), name="supervisor")
+            if settings.is_embedded:
+                siblings.create_task(lasting("supervisor", gateway.run_services(), stop), name="supervisor")
             siblings.create_task(announce(server, gateway, on_ready), name="ready")
     log.info("server.stopped")
+
+
+async def work(settings: Settings, on_ready: OnReady) -> None:
+    """Run the collecting services whose leases this process wins, until SIGTERM or SIGINT; nothing is served."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_gateway(settings) as gateway, asyncio.TaskGroup() as siblings:
+        siblings.create_task(lasting("supervisor", gateway.run_services(), stop), name="supervisor")
+        await on_ready(gateway)
+        await stop.wait()
+        gateway.stop()
+    log.info("worker.stopped")
 
 
 async def lasting(name: str, work: Awaitable[None], stop: asyncio.Event) -> None:
@@ -52,7 +67,8 @@ async def lasting(name: str, work: Awaitable[None], stop: asyncio.Event) -> None
 async def announce(server: Server, gateway: MasterGateway, on_ready: OnReady) -> None:
     """Say that it is ready once requests are taken and `/readyz` would answer 200, and not before."""
     await server.ready.wait()
-    while not (await gateway.readiness()).settled:  # noqa: ASYNC110  stores and leases tell nobody when they are ready
+    embedded = gateway.settings.is_embedded
+    while not (found := await gateway.readiness()).ready or (embedded and not found.settled):  # noqa: ASYNC110  stores and leases tell nobody when they are ready
         await asyncio.sleep(READY_POLL_S)
     await on_ready(gateway)
 

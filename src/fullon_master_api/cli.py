@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
 from collections.abc import Coroutine
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fullon_master_api.__main__ import serve as serve_process
+from fullon_master_api.__main__ import work as work_process
 from fullon_master_api.apis.ohlcv import open_ohlcv
 from fullon_master_api.apis.orm import migrate as orm_migrate
 from fullon_master_api.app import MasterGateway
 from fullon_master_api.auth.jwt import create_access_token
-from fullon_master_api.demo import ADMIN_MAIL, PASSWORD, TRADER_MAIL, open_demo
+from fullon_master_api.demo import ADMIN_MAIL, BALANCES, PASSWORD, TRADER_MAIL, open_demo, paper_source
 from fullon_master_api.errors import GatewayError
+from fullon_master_api.exchanges.paper import PaperOptions, open_paper
 from fullon_master_api.executor.engine import Engine
 from fullon_master_api.logs import configure_logs
+from fullon_master_api.people import people
 from fullon_master_api.schema import build_schema
 from fullon_master_api.settings import Settings
 from fullon_master_api.transport.server import bind_socket
+from fullon_master_api.workers import Workers
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -32,16 +38,21 @@ cli = typer.Typer(
 )
 migrations = typer.Typer(no_args_is_help=True, help="Bring the SQL stores to another version of their tables.")
 cli.add_typer(migrations, name="migrate")
+cli.add_typer(people, name="user")
 
 
 @cli.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: HOST, 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. [default: PORT, 8000]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that serve together. [default: WORKERS, 1]", min=1)] = None,
 ) -> None:
-    """Serve the gateway and run the collecting services, with the settings of the environment and `.env`."""
+    """Serve the gateway, with the settings of the environment and `.env`.
+
+    Without REDIS_URL this process also runs the collecting services; with it they run in `fullon worker`.
+    """
     settings = read_settings()
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    given = {name: value for name, value in (("host", host), ("port", port), ("workers", workers)) if value is not None}
     settings = settings.model_copy(update=given)
     weak = settings.weak_secret()
     if weak is not None:
@@ -49,14 +60,72 @@ def serve(
             f"{weak}: set it to at least 32 random bytes, as\n"
             "  export JWT_SECRET_KEY=$(python3 -c 'import secrets; print(secrets.token_urlsafe(48))')"
         )
+    if settings.workers > 1 and (reason := settings.not_scalable()):
+        raise SystemExit(f"WORKERS is {settings.workers}: {reason}")
     start_logs(settings)
     listener = listen(settings.host, settings.port)
     url = f"http://{settings.host}:{listener.getsockname()[1]}"
+    if settings.workers > 1:
+        processes = Workers(serve_in_process, settings, listener, count=settings.workers)
+        raise SystemExit(processes.run(lambda: typer.echo(f"Ready: {url}")))
 
     async def ready(_gateway: MasterGateway) -> None:
         typer.echo(f"Ready: {url}")
 
     run(serve_process(settings, listener, ready), settings)
+
+
+def serve_in_process(settings: Settings, listener: socket.socket, tell: Connection) -> None:
+    """What each of several serving processes does."""
+    start_logs(settings)
+
+    async def ready(_gateway: MasterGateway) -> None:
+        tell.send("ready")
+
+    run(serve_process(settings, listener, ready), settings)
+
+
+@cli.command()
+def worker() -> None:
+    """Run the collecting services, for servers that share a PostgreSQL and a Redis; any number may stand by."""
+    settings = read_settings()
+    if reason := settings.not_scalable():
+        raise SystemExit(f"a worker of its own makes no sense here: {reason}; `fullon serve` collects by itself")
+    start_logs(settings)
+
+    async def ready(gateway: MasterGateway) -> None:
+        typer.echo(f"Ready: {gateway.supervisor.owner}")
+
+    run(work_process(settings, ready), settings)
+
+
+@cli.command()
+def paper(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    replay: Annotated[
+        Path | None, typer.Option(help="Replay recorded trades (CSV or Parquet) instead of generated ones.", exists=True)
+    ] = None,
+    replay_symbol: Annotated[str, typer.Option(help="The symbol of the recording.")] = "BTC/USDT",
+    speed: Annotated[float, typer.Option(help="How many times faster than recorded.", min=0.001)] = 1.0,
+    key: Annotated[str | None, typer.Option(help="Key of an account.", envvar="PAPER_KEY")] = None,
+    secret: Annotated[str | None, typer.Option(help="Its secret, base64.", envvar="PAPER_SECRET")] = None,
+) -> None:
+    """Run a paper exchange by itself: a local server that speaks Kraken's wire protocol."""
+    settings = read_settings()
+    start_logs(settings)
+    source = paper_source(replay, symbol=replay_symbol, speed=speed)
+
+    async def serve_paper() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with open_paper(PaperOptions(host="127.0.0.1", port=port, source=source)) as exchange:
+            if key and secret:
+                exchange.add_account(key, secret, BALANCES)
+            typer.echo(f"Ready: {exchange.url}")
+            await stop.wait()
+
+    run(serve_paper(), settings)
 
 
 @cli.command()
@@ -202,10 +271,13 @@ def run(work: Coroutine[Any, Any, None], settings: Settings) -> None:
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(work)
-    except* GatewayError as errors:
-        for error in flat(errors):
-            typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
+    except GatewayError as error:
+        raise SystemExit(f"error: {error}") from None
+    except BaseExceptionGroup as group:
+        named, others = group.split(GatewayError)
+        if others is not None or named is None:
+            raise
+        raise SystemExit("\n".join(f"error: {error}" for error in flat(named))) from None
 
 
 def flat(errors: BaseExceptionGroup[GatewayError]) -> list[GatewayError]:

@@ -52,6 +52,13 @@ def demo_secrets(folder: Path) -> DemoSecrets:
     return made
 
 
+def paper_source(recording: Path | None, *, symbol: str, speed: float) -> RecordedSource | GeneratedSource:
+    """Where the paper exchange's prices come from: a recording of one symbol, else a generator."""
+    if recording is not None:
+        return RecordedSource(path=recording, symbol=symbol, speed=speed)
+    return GeneratedSource(history_hours=HISTORY_HOURS)
+
+
 @asynccontextmanager
 async def open_demo(
     *, port: int, data_dir: Path, recording: Path | None = None, recorded_symbol: str = "BTC/USDT", speed: float = 1.0
@@ -61,7 +68,7 @@ async def open_demo(
     With `recording` the recorded trades of one symbol are replayed instead of generated ones.
     """
     made = demo_secrets(data_dir)
-    source = RecordedSource(path=recording, symbol=recorded_symbol, speed=speed) if recording else GeneratedSource(history_hours=HISTORY_HOURS)
+    source = paper_source(recording, symbol=recorded_symbol, speed=speed)
     async with open_paper(PaperOptions(host="127.0.0.1", port=0, source=source)) as paper:
         paper.add_account(made.paper_key, made.paper_secret, BALANCES)
         settings = Settings(

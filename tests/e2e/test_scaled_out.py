@@ -1,0 +1,181 @@
+"""Scaled out: two serving processes and a worker of their own share a PostgreSQL and a Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import queue
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+
+from fullon_master_api.apis.orm import Secrets, open_orm
+from fullon_master_api.apis.orm.demo import install_demo
+from fullon_master_api.auth.passwords import open_passwords
+from tests.e2e.running import data_of
+from tests.servers import postgres_server, postgres_url, redis_server, redis_url
+
+__all__ = ["postgres_server", "postgres_url", "redis_server", "redis_url"]
+
+READY_S = 90.0
+
+
+@contextmanager
+def command(*words: str, env: dict[str, str], log: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A `fullon` command once it printed its ready line; what stood behind it. It must end with 0."""
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fullon_master_api", *words], stdout=subprocess.PIPE, stderr=errors, text=True, env=env
+        )
+    lines, output = queue.Queue[str](), process.stdout
+    assert output is not None
+
+    def read() -> None:
+        with output:
+            for line in output:
+                lines.put(line)
+        lines.put("")
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        line = lines.get(timeout=READY_S)
+        assert line.startswith("Ready: "), log.read_text()[-3000:]
+        yield process, line.removeprefix("Ready: ").strip()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=20)
+    assert code == 0, log.read_text()[-3000:]
+
+
+async def install(url: str, key: str, paper_key: str, paper_secret: str) -> None:
+    async with open_orm(url, credentials_key=key) as orm, open_passwords() as passwords:
+        await install_demo(
+            orm,
+            password_hash=await passwords.hash("password"),
+            trader_secrets=Secrets(key=paper_key, secret=paper_secret),
+        )
+
+
+@pytest.mark.slow
+async def test_servers_and_a_worker_are_one_platform(postgres_url: str, redis_url: str, tmp_path: Path) -> None:
+    key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    paper_key, paper_secret = secrets.token_hex(16), base64.b64encode(secrets.token_bytes(64)).decode()
+    await install(postgres_url, key, paper_key, paper_secret)
+    env = os.environ | {
+        "DATABASE_URL": postgres_url,
+        "OHLCV_DATABASE_URL": postgres_url,
+        "REDIS_URL": redis_url,
+        "JWT_SECRET_KEY": secrets.token_urlsafe(48),
+        "CREDENTIALS_KEY": key,
+        "PAPER_KEY": paper_key,
+        "PAPER_SECRET": paper_secret,
+        "LEASE_TTL_S": "3",
+        "DB_POOL_SIZE": "5",
+    }
+    with command("paper", env=env, log=tmp_path / "paper.log") as (_, paper):
+        env["EXCHANGE_URLS"] = json.dumps({"kraken": paper})
+        with (
+            command("worker", env=env, log=tmp_path / "worker.log"),
+            command("serve", "--port", "0", "--workers", "2", env=env, log=tmp_path / "serve.log") as (serving, url),
+        ):
+            await asyncio.to_thread(look, url)
+            await watch(url)
+            children = subprocess.run(
+                ["ps", "-o", "pid=", "--ppid", str(serving.pid)], capture_output=True, text=True, check=True
+            )
+            for child in children.stdout.split()[-1:]:
+                os.kill(int(child), signal.SIGKILL)
+            until = time.monotonic() + 60
+            while "worker.died" not in (tmp_path / "serve.log").read_text():
+                assert time.monotonic() < until
+                await asyncio.sleep(0.1)
+            await watch(url)
+
+
+def token(url: str) -> str:
+    answer = httpx.post(f"{url}/api/v1/auth/login", data={"username": "admin@fullon", "password": "password"}, timeout=30)
+    return str(answer.json()["access_token"])
+
+
+def look(url: str) -> None:
+    """Every process shows the same services, run by the one worker."""
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token(url)}"}, timeout=30) as admin:
+        until = time.monotonic() + 60
+        while True:
+            ticker = data_of(admin, "{ service(name: TICKER) { state owner } }")["service"]
+            if ticker["state"] == "RUNNING":
+                break
+            assert time.monotonic() < until, ticker
+            time.sleep(0.2)
+
+
+async def watch(url: str) -> None:
+    """Whichever process takes the socket, ticks arrive."""
+    bearer = await asyncio.to_thread(token, url)
+    query = 'subscription { ticker(exchange: "kraken", symbol: "BTC/USD", snapshot: false) { bid } }'
+    for _ in range(4):
+        async with connect(url.replace("http", "ws", 1) + "/graphql", subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
+            await socket.send(json.dumps({"type": "connection_init", "payload": {"token": bearer}}))
+            await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": query}}))
+            async with asyncio.timeout(30):
+                while json.loads(await socket.recv())["type"] != "next":
+                    pass
+
+
+@pytest.mark.parametrize(
+    ("changed", "missing"),
+    [({}, "REDIS_URL"), ({"REDIS_URL": "redis://127.0.0.1:1/0"}, "DATABASE_URL")],
+)
+def test_several_workers_without_their_servers_are_refused_with_the_reason(
+    changed: dict[str, str], missing: str, tmp_path: Path
+) -> None:
+    env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "DATABASE_URL")}
+    env |= {"JWT_SECRET_KEY": "x" * 48, "DATA_DIR": str(tmp_path)} | changed
+
+    done = subprocess.run(
+        [sys.executable, "-m", "fullon_master_api", "serve", "--workers", "2", "--port", "0"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert missing in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("secret", "reason"),
+    [(None, "is not set"), ("dev-secret-key-change-in-production", "published default"), ("short", "at least 32")],
+)
+def test_a_server_with_a_weak_secret_does_not_start(secret: str | None, reason: str, tmp_path: Path) -> None:
+    env = {name: value for name, value in os.environ.items() if name != "JWT_SECRET_KEY"} | {"DATA_DIR": str(tmp_path)}
+    if secret is not None:
+        env["JWT_SECRET_KEY"] = secret
+
+    done = subprocess.run(
+        [sys.executable, "-m", "fullon_master_api", "serve", "--port", "0"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert reason in done.stderr
+    assert list(tmp_path.iterdir()) == []
