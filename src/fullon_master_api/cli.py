@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +27,7 @@ from fullon_master_api.people import people
 from fullon_master_api.schema import build_schema
 from fullon_master_api.settings import Settings
 from fullon_master_api.transport.server import bind_socket
-from fullon_master_api.workers import Workers
+from fullon_master_api.transport.workers import Workers
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -66,8 +65,7 @@ def serve(
     listener = listen(settings.host, settings.port)
     url = f"http://{settings.host}:{listener.getsockname()[1]}"
     if settings.workers > 1:
-        processes = Workers(serve_in_process, settings, listener, count=settings.workers)
-        raise SystemExit(processes.run(lambda: typer.echo(f"Ready: {url}")))
+        raise SystemExit(Workers(serve_in_process, listener, settings.workers).run())
 
     async def ready(_gateway: MasterGateway) -> None:
         typer.echo(f"Ready: {url}")
@@ -75,12 +73,16 @@ def serve(
     run(serve_process(settings, listener, ready), settings)
 
 
-def serve_in_process(settings: Settings, listener: socket.socket, tell: Connection) -> None:
-    """What each of several serving processes does."""
+def serve_in_process(listener: socket.socket, number: int) -> None:
+    """What each of several serving processes does. The socket answers from when the first of them is ready."""
+    settings = read_settings()
     start_logs(settings)
+    host, port = listener.getsockname()[:2]
 
     async def ready(_gateway: MasterGateway) -> None:
-        tell.send("ready")
+        if number == 0:
+            typer.echo(f"Ready: http://{host}:{port}")
+            sys.stdout.flush()
 
     run(serve_process(settings, listener, ready), settings)
 
