@@ -3,63 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from inspect import isawaitable
-from itertools import chain, islice
 from typing import Any, Final
 
-from graphql import (
-    GraphQLAbstractType,
-    GraphQLError,
-    GraphQLObjectType,
-    Undefined,
-    get_argument_values,
-    is_abstract_type,
-    is_list_type,
-    is_non_null_type,
-    located_error,
-)
-from graphql.execution.executor import default_field_resolver, default_type_resolver, invalid_return_type_error
+from graphql import get_argument_values, is_non_null_type
+from graphql.execution.executor import default_field_resolver
 from graphql.execution.values import VariableValues
-from graphql.pyutils import inspect, is_awaitable, is_iterable
 from strawberry.schema.schema import Schema
 
-from fullon_master_api.executor.core import SteadyExecution
+from fullon_master_api.executor.complete import Completion, Failed
 from fullon_master_api.executor.emission import ROWS_WORTH, Objects, build_of
-from fullon_master_api.executor.fields import RowsOf
-from fullon_master_api.executor.leaves import is_plain
+from fullon_master_api.executor.infos import Infos
 from fullon_master_api.executor.loading import check_batch
-from fullon_master_api.executor.places import FieldPlace, ItemPlace, PartPlace, Place, RootPlace
+from fullon_master_api.executor.outcomes import Cancelled, raise_if_cancelled
+from fullon_master_api.executor.places import FieldPlace, PartPlace, Place, RootPlace
 from fullon_master_api.executor.plan import Field, Kind, Level, Plan, Planner
 
 CHUNK: Final = 64
 """At most this many rows are built value by value because of one that the fast path did not know."""
-
-NONE: Final = type(None)
-
-
-class Failed:
-    """An error on its way up to the nearest position that may be null (GraphQL spec 6.4.4)."""
-
-    __slots__ = ("error", "located", "nodes", "place", "position")
-
-    def __init__(self, error: Exception, item: Field, place: Place, position: int) -> None:
-        self.error = error
-        self.nodes = item.nodes
-        self.place = place
-        self.position = position
-        self.located: GraphQLError | None = None
-
-    def locate(self) -> GraphQLError:
-        """The error with its path and its places in the document."""
-        if self.located is None:
-            path = self.place.path(self.position)
-            self.located = located_error(self.error, self.nodes, path.as_list() if path else [])
-        return self.located
-
-
-class Cancelled(Exception):
-    """A resolver was cancelled while its operation was not."""
 
 
 class Frame:
@@ -68,22 +30,23 @@ class Frame:
     def __init__(
         self, schema: Schema, planner: Planner, objects: Objects, plan: Plan, values: VariableValues, ctx: Any, root: Any
     ) -> None:
-        self._schema = schema
         self._planner = planner
         self._objects = objects
         self._plan = plan
         self._values = values
         self._ctx = ctx
         self._root = root
-        self._executor: SteadyExecution | None = None
-        self._failures = 0
-        self.errors: list[GraphQLError] = []
+        self._infos = Infos(schema, plan, values, ctx, root)
+        self._completion = Completion(plan, self._infos, self._run_level)
+        self.errors = self._completion.errors
 
     async def run(self) -> Any:
         """The data, ready for the encoder; None when an error took it all."""
-        level = self._plan.root
-        rows, place = [self._root], RootPlace()
-        done = (await (self._run_serially(level, rows, place) if self._plan.serial else self._run_level(level, rows, place)))[0]
+        run = self._run_serially if self._plan.serial else self._run_level
+        try:
+            done = (await run(self._plan.root, [self._root], RootPlace()))[0]
+        finally:
+            self._completion.forget()
         if type(done) is Failed:
             self.errors.append(done.locate())
             return None
@@ -97,10 +60,10 @@ class Frame:
             if type(column[0]) is Failed:
                 return column
             columns.append(column)
-        return await self._build(level, rows, columns, place, self._failures)
+        return await self._build(level, rows, columns, place, self._completion.failures)
 
     async def _run_level(self, level: Level, rows: list[Any], place: Place) -> list[Any]:
-        before = self._failures
+        before = self._completion.failures
         columns: list[Any] = [None] * len(level.pending)
         waiting = []
         for number, position in enumerate(level.pending):
@@ -139,7 +102,7 @@ class Frame:
                 built += await self._build_slowly(level, rows[odd], [column[odd] for column in columns], here)
                 # Where one is odd, more may be: each time twice as many rows are taken from the fast path.
                 start, step = len(built), min(2 * step, CHUNK)
-        if self._failures != before:
+        if self._completion.failures != before:
             for number, column in zip(level.pending, columns, strict=True):
                 # Where null is allowed no error is left: it has become null.
                 if is_non_null_type(level.fields[number].type):
@@ -150,7 +113,7 @@ class Frame:
 
     async def _build_slowly(self, level: Level, rows: list[Any], columns: list[list[Any]], place: Place) -> list[Any]:
         """The same objects as `level.build`, column by column, with every odd value's error at its place."""
-        before = self._failures
+        before = self._completion.failures
         given = iter(columns)
         whole: list[list[Any]] = []
         for item in level.fields:
@@ -158,14 +121,14 @@ class Frame:
                 whole.append([level.type.name] * len(rows))
             elif item.inline:
                 here = FieldPlace(place, item.key, level.type.name)
-                values = await self._complete(item, item.type, _attributes(rows, item), here)
-                whole.append(self._settle(item.type, values))
+                values = await self._completion.complete(item, item.type, _attributes(rows, item), here)
+                whole.append(self._completion.settle(item.type, values))
             else:
                 whole.append(next(given))
         built: list[Any] = (
             [dict(zip(level.keys, values, strict=True)) for values in zip(*whole, strict=True)] if whole else [{} for _ in rows]
         )
-        if self._failures != before or any(type(value) is Failed for column in columns for value in column):
+        if self._completion.failures != before or any(type(value) is Failed for column in columns for value in column):
             for column in reversed(whole):
                 for position, value in enumerate(column):
                     if type(value) is Failed:
@@ -176,7 +139,7 @@ class Frame:
         """The completed column of a field: as many values as rows."""
         here = FieldPlace(place, item.key, item.parent.name)
         values: list[Any] = await self._values_of(item, rows, here)
-        return self._settle(item.type, await self._complete(item, item.type, values, here))
+        return self._completion.settle(item.type, await self._completion.complete(item, item.type, values, here))
 
     async def _values_of(self, item: Field, rows: list[Any], here: Place) -> list[Any]:
         """What the resolver gives for each row; an exception among the values is that row's error."""
@@ -199,7 +162,7 @@ class Frame:
                 return [way.function(self._ctx, **arguments) for _ in rows]
             return [_call(item, way.function, row, arguments) for row in rows]
         except asyncio.CancelledError:
-            self._raise_if_cancelled()
+            raise_if_cancelled()
             return [Cancelled("a resolver was cancelled")] * len(rows)
         except Exception as error:  # Each row of the field raises it at its own path.
             return [error] * len(rows)
@@ -212,251 +175,12 @@ class Frame:
         """What graphql-core would call for one row."""
         details = item.details[0]
         resolve = item.definition.resolve or default_field_resolver
-        info = self._info(item, here, position)
+        info = self._infos.of(item, here, position)
         try:
             given = get_argument_values(item.definition, details.node, self._values, details.fragment_variable_values)
             return resolve(row, info, **given)
         except Exception as error:
             return error
-
-    async def _complete(self, item: Field, type_: Any, values: list[Any], place: Place) -> list[Any]:
-        """Complete values of a type (GraphQL spec 6.4.3); errors are Failed, null where null may not be too."""
-        kinds = set(map(type, values))
-        if not all(map(is_plain, kinds)):
-            values = await self._await_values(item, values, kinds, place)
-            kinds = set(map(type, values))
-        if is_non_null_type(type_):
-            type_ = type_.of_type
-            if NONE in kinds:
-                values = self._refuse_null(item, values, place)
-                kinds = set(map(type, values))
-        if item.leaf is not None and not is_list_type(type_):
-            return self._leaf_values(item, values, kinds, place)
-        if NONE in kinds or Failed in kinds:
-            return await self._complete_some(item, type_, values, place)
-        if not values:
-            return values
-        if is_list_type(type_):
-            return await self._complete_lists(item, type_, values, kinds, place)
-        if is_abstract_type(type_):
-            return await self._complete_abstract(item, type_, values, place)
-        return await self._complete_objects(item, type_, values, place)
-
-    async def _complete_some(self, item: Field, type_: Any, values: list[Any], place: Place) -> list[Any]:
-        """The values that are there; null and errors stay where they are."""
-        positions = [position for position, value in enumerate(values) if value is not None and type(value) is not Failed]
-        there = [values[position] for position in positions]
-        completed = await self._complete(item, type_, there, PartPlace(place, positions))
-        whole = list(values)
-        for position, value in zip(positions, completed, strict=True):
-            whole[position] = value
-        return whole
-
-    def _refuse_null(self, item: Field, values: list[Any], place: Place) -> list[Any]:
-        told = f"Cannot return null for non-nullable field {item.parent}.{item.details[0].node.name.value}."
-        return [self._fail(TypeError(told), item, place, n) if value is None else value for n, value in enumerate(values)]
-
-    def _settle(self, type_: Any, values: list[Any]) -> list[Any]:
-        """Errors end here as null if the position may be null, and go on up if not."""
-        if self._failures and not is_non_null_type(type_):
-            for position, value in enumerate(values):
-                if type(value) is Failed:
-                    self.errors.append(value.locate())
-                    values[position] = None
-        return values
-
-    def _fail(self, error: Exception, item: Field, place: Place, position: int) -> Failed:
-        self._failures += 1
-        return Failed(error, item, place, position)
-
-    async def _await_values(self, item: Field, values: list[Any], kinds: set[type], place: Place) -> list[Any]:
-        """Values with everything awaited and every exception Failed."""
-        odd_kinds = {kind for kind in kinds if not is_plain(kind)}
-        odd = [position for position, value in enumerate(values) if type(value) in odd_kinds]
-        values = list(values)
-        for position, value in zip(odd, await self._outcomes([values[position] for position in odd]), strict=True):
-            values[position] = value
-            if isinstance(value, Exception):
-                values[position] = self._fail(value, item, place, position)
-            elif value is Undefined:
-                values[position] = None
-        return values
-
-    async def _outcomes(self, values: list[Any]) -> list[Any]:
-        """The values with everything awaited, together; what fails is its exception."""
-        waiting = [position for position, value in enumerate(values) if is_awaitable(value)]
-        if not waiting:
-            return values
-        awaited = dict(zip(waiting, await self._gather([values[position] for position in waiting]), strict=True))
-        return [awaited.get(position, value) for position, value in enumerate(values)]
-
-    async def _gather(self, awaitables: list[Awaitable[Any]]) -> list[Any]:
-        if len(awaitables) == 1:
-            return [await self._outcome(awaitables[0])]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._outcome(awaitable)) for awaitable in awaitables]
-        return [task.result() for task in tasks]
-
-    async def _outcome(self, awaitable: Awaitable[Any]) -> Any:
-        try:
-            return await awaitable
-        except asyncio.CancelledError:
-            self._raise_if_cancelled()
-            return Cancelled("a resolver was cancelled")
-        except Exception as error:  # The row's own error, located by the caller.
-            return error
-
-    @staticmethod
-    def _raise_if_cancelled() -> None:
-        """Go on with a cancellation that is ours; one that only a resolver met is that resolver's error."""
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise  # noqa: PLE0704 - Called while the CancelledError is handled.
-
-    def _leaf_values(self, item: Field, values: list[Any], kinds: set[type], place: Place) -> list[Any]:
-        assert item.leaf is not None
-        if NONE not in kinds and Failed not in kinds:
-            passed = item.leaf.column(values)
-            if passed is not None:
-                return passed
-        coerce = item.leaf.coerce
-        completed = []
-        for position, value in enumerate(values):
-            if value is None or type(value) is Failed:
-                completed.append(value)
-                continue
-            try:
-                done = coerce(value)
-                if done is None or done is Undefined:
-                    told = f"{inspect(item.named)}.coerce_output_value({inspect(value)})"
-                    raise TypeError(f"Expected `{told}` to return non-nullable value, returned: {inspect(done)}")
-                completed.append(done)
-            except Exception as error:  # The error of this value alone.
-                completed.append(self._fail(error, item, place, position))
-        return completed
-
-    async def _complete_lists(self, item: Field, type_: Any, values: list[Any], kinds: set[type], place: Place) -> list[Any]:
-        if not kinds <= {list, tuple}:
-            values = [await self._items_of(item, value, place, position) for position, value in enumerate(values)]
-            if any(type(value) is Failed for value in values):
-                return await self._complete_some(item, type_, values, place)
-        lengths = list(map(len, values))
-        items = list(values[0]) if len(values) == 1 else list(chain.from_iterable(values))
-        here = ItemPlace(place, lengths)
-        before = self._failures
-        done = self._settle(type_.of_type, await self._complete(item, type_.of_type, items, here))
-        following = iter(done)
-        lists: list[Any] = [done] if len(lengths) == 1 else [list(islice(following, length)) for length in lengths]
-        if self._failures != before and is_non_null_type(type_.of_type):
-            return [next((value for value in made if type(value) is Failed), made) for made in lists]
-        return lists
-
-    async def _items_of(self, item: Field, value: Any, place: Place, position: int) -> Any:
-        """The items of whatever a resolver returned for a list."""
-        try:
-            if hasattr(value, "__aiter__"):
-                return [entry async for entry in value]
-            if is_iterable(value):
-                return list(value)
-        except Exception as error:  # The source of the list broke: that is the list's error.
-            return self._fail(error, item, place, position)
-        told = f"Expected Iterable, but did not find one for field '{item.parent}.{item.details[0].node.name.value}'."
-        return self._fail(GraphQLError(told), item, place, position)
-
-    async def _complete_objects(self, item: Field, type_: GraphQLObjectType, values: list[Any], place: Place) -> list[Any]:
-        is_type_of = type_.is_type_of
-        if is_type_of is not None:
-            values = await self._check_type(item, type_, is_type_of, values, place)
-            if any(type(value) is Failed for value in values):
-                positions = [position for position, value in enumerate(values) if type(value) is not Failed]
-                there = [values[position] for position in positions]
-                built = await self._run_level(self._plan.level(item, type_), there, PartPlace(place, positions))
-                for position, value in zip(positions, built, strict=True):
-                    values[position] = value
-                return values
-        return await self._run_level(self._plan.level(item, type_), values, place)
-
-    async def _check_type(
-        self, item: Field, type_: GraphQLObjectType, is_type_of: Callable[..., Any], values: list[Any], place: Place
-    ) -> list[Any]:
-        if isinstance(is_type_of, RowsOf) and all(issubclass(kind, is_type_of.kinds) for kind in set(map(type, values))):
-            return values
-        info = self._info(item, place, 0)
-        answers = []
-        for value in values:
-            try:
-                answers.append(is_type_of(value, info))
-            except Exception as error:  # The error of this value alone.
-                answers.append(error)
-        if all(answer is True for answer in answers):
-            return values
-        answers = await self._outcomes(answers)
-        checked = []
-        for position, (value, answer) in enumerate(zip(values, answers, strict=True)):
-            if isinstance(answer, Exception):
-                checked.append(self._fail(answer, item, place, position))
-            elif not answer:
-                checked.append(self._fail(invalid_return_type_error(type_, value, item.details), item, place, position))
-            else:
-                checked.append(value)
-        return checked
-
-    async def _complete_abstract(self, item: Field, type_: GraphQLAbstractType, values: list[Any], place: Place) -> list[Any]:
-        executor = self._core()
-        resolve_type = type_.resolve_type or default_type_resolver
-        names: list[Any] = []
-        for position, value in enumerate(values):
-            info = self._info(item, place, position)
-            try:
-                names.append(resolve_type(value, info, type_))
-            except Exception as error:  # The error of this value alone.
-                names.append(error)
-        names = await self._outcomes(names)
-        completed: list[Any] = list(values)
-        concrete: dict[str, tuple[GraphQLObjectType, list[int]]] = {}
-        for position, name in enumerate(names):
-            try:
-                if isinstance(name, Exception):
-                    raise name
-                if type(name) is not str or name not in concrete:
-                    info = self._info(item, place, position)
-                    found = executor.ensure_valid_runtime_type(name, type_, item.details, info, values[position])
-                    concrete[name] = (found, [])
-                concrete[name][1].append(position)
-            except Exception as error:  # The error of this value alone.
-                completed[position] = self._fail(error, item, place, position)
-        for found, positions in concrete.values():
-            there = [values[position] for position in positions]
-            built = await self._complete_objects(item, found, there, PartPlace(place, positions))
-            for position, value in zip(positions, built, strict=True):
-                completed[position] = value
-        return completed
-
-    def _core(self) -> SteadyExecution:
-        """graphql-core's executor of this operation, for what only it can make."""
-        if self._executor is None:
-            plan = self._plan
-            self._executor = SteadyExecution(
-                self._schema._schema,
-                {name: details.definition for name, details in plan.fragments.items()},
-                plan.fragments,
-                self._root,
-                self._ctx,
-                plan.operation,
-                self._values,
-                default_field_resolver,
-                default_type_resolver,
-                default_field_resolver,
-                operation_extensions=None,
-            )
-        return self._executor
-
-    def _info(self, item: Field, place: Place, position: int) -> Any:
-        path = place.path(position)
-        while path is not None and isinstance(path.key, int):
-            path = path.prev
-        assert path is not None
-        return self._core().build_resolve_info(item.definition, item.nodes, item.parent, path)
 
 
 def _attributes(rows: list[Any], item: Field) -> list[Any]:
