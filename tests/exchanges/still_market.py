@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
 from fullon_master_api.exchanges.paper import PaperExchange
 from fullon_master_api.exchanges.paper.book import Book
-from fullon_master_api.exchanges.paper.events import MarketEvent
+from fullon_master_api.exchanges.paper.events import MarketEvent, Opened
 from fullon_master_api.exchanges.paper.generator import seconds_text
 from fullon_master_api.exchanges.paper.tape import TapeTrade
 from fullon_master_api.model import Record
@@ -26,8 +26,9 @@ class StillSource(Record, frozen=True, kw_only=True):
     speed: float | None = 1.0
     waits_for: str | None = None
 
-    def paths(self) -> tuple[list[MarketEvent], Iterator[MarketEvent]]:
-        return [event(symbol, number=1, price="100.0", bid=1000) for symbol in SYMBOLS], iter(())
+    def open(self) -> Opened:
+        past = [event(symbol, number=1, price="100.0", bid=1000) for symbol in SYMBOLS]
+        return Opened(markets=[], past=past, future=iter(()))
 
 
 def event(

@@ -81,19 +81,18 @@ async def test_stock_ccxt_watches_tickers_trades_candles_and_book(paper: PaperEx
 
 async def test_the_same_seed_and_start_give_the_same_market_digit_for_digit() -> None:
     source = GeneratedSource(seed=3, start_ns=1_700_000_000_000_000_000, history_hours=0.1)
-    past, future = source.paths()
-    again, future_again = source.paths()
+    one, again = source.open(), source.open()
 
-    assert past == again
-    assert [next(future) for _ in range(500)] == [next(future_again) for _ in range(500)]
-    assert past != GeneratedSource(seed=4, start_ns=1_700_000_000_000_000_000, history_hours=0.1).paths()[0]
+    assert one.past == again.past
+    assert [next(one.future) for _ in range(500)] == [next(again.future) for _ in range(500)]
+    assert one.past != GeneratedSource(seed=4, start_ns=1_700_000_000_000_000_000, history_hours=0.1).open().past
 
 
 def test_a_later_run_never_repeats_the_numbers_of_an_earlier_one() -> None:
     start_ns = 1_700_000_000_000_000_000
-    past, future = GeneratedSource(start_ns=start_ns).paths()
-    events = past + [next(future) for _ in range(2_000)]
-    later, _ = GeneratedSource(start_ns=start_ns + 1_000_000_000).paths()
+    opened = GeneratedSource(start_ns=start_ns).open()
+    events = [*opened.past, *(next(opened.future) for _ in range(2_000))]
+    later = GeneratedSource(start_ns=start_ns + 1_000_000_000).open().past
 
     assert max(trade.trade_id for event in events for trade in event.trades) < min(
         trade.trade_id for event in later for trade in event.trades

@@ -143,10 +143,25 @@ async def test_parquet_gives_what_csv_gives(tmp_path: Path) -> None:
     columns = {name: [int(row[name]) if name in numbers else row[name] for row in rows] for name in rows[0]}
     pyarrow.parquet.write_table(pa.table(columns), tmp_path / "trades.parquet")
 
-    from_parquet = RecordedSource(path=tmp_path / "trades.parquet").paths()[1]
-    from_csv = RecordedSource(path=write_csv(tmp_path / "trades.csv", rows)).paths()[1]
+    from_parquet = RecordedSource(path=tmp_path / "trades.parquet").open()
+    from_csv = RecordedSource(path=write_csv(tmp_path / "trades.csv", rows)).open()
 
-    assert list(from_parquet) == list(from_csv)
+    assert list(from_parquet.future) == list(from_csv.future)
+
+
+async def test_a_recording_of_another_exchange_makes_the_markets_price_step_finer(tmp_path: Path) -> None:
+    rows = [row | {"price": f"{60_000 + n / 100:.8f}"} for n, row in enumerate(recording()[:120])]
+    source = RecordedSource(path=write_csv(tmp_path / "trades.csv", rows), history=120)
+    async with open_paper(PaperOptions(source=source)) as paper:
+        kraken = open_exchange("kraken", base_url=paper.url)
+        market = (await kraken.load_markets())["BTC/USDT"]
+        trades = await kraken.fetch_trades("BTC/USDT", since_ns=0, limit=1_000)
+        ticker = (await kraken.fetch_tickers(["BTC/USDT"]))[0]
+        await kraken.aclose()
+
+    assert market.price_step == Decimal("0.01")
+    assert [trade.price for trade in trades] == [row["price"] for row in rows]
+    assert Decimal(ticker.ask or 0) - Decimal(ticker.bid or 0) <= Decimal("0.03")
 
 
 @pytest.mark.parametrize(
@@ -154,6 +169,9 @@ async def test_parquet_gives_what_csv_gives(tmp_path: Path) -> None:
     [
         (lambda rows: [{k: v for k, v in row.items() if k != "price"} for row in rows], "no column price"),
         (lambda rows: rows[::-1], "sort by time"),
+        (lambda rows: [row | {"amount": "0.123456789"} for row in rows], "at most 8 are taken"),
+        (lambda rows: [row | {"price": "NaN"} for row in rows], "is not a number"),
+        (lambda rows: [row | {"price": "-1.0"} for row in rows], "must be above zero"),
     ],
 )
 async def test_a_recording_that_cannot_be_replayed_is_refused(tmp_path: Path, change: object, message: str) -> None:
@@ -161,8 +179,8 @@ async def test_a_recording_that_cannot_be_replayed_is_refused(tmp_path: Path, ch
     path = write_csv(tmp_path / "trades.csv", change(recording()[:10]))
 
     with pytest.raises(BadUserInput, match=message):
-        RecordedSource(path=path).paths()
+        RecordedSource(path=path).open()
     with pytest.raises(BadUserInput, match="no recording at"):
-        RecordedSource(path=tmp_path / "absent.csv").paths()
+        RecordedSource(path=tmp_path / "absent.csv").open()
     with pytest.raises(BadUserInput, match="no market 'FOO/BAR'"):
-        RecordedSource(path=path, symbol="FOO/BAR").paths()
+        RecordedSource(path=path, symbol="FOO/BAR").open()

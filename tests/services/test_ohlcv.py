@@ -7,7 +7,7 @@ import random
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from decimal import Decimal
 from functools import partial
@@ -294,8 +294,3 @@ async def test_an_hour_of_every_fault_leaves_the_exchanges_own_record(tmp_path: 
                 async for _topic, message in mailbox:
                     assert isinstance(message, MarketTrades)
                     break
-
-
-def test_the_record_of_the_paper_exchange_is_numbered_without_holes() -> None:
-    numbers: Sequence[int] = [trade.trade_id for event in source().paths()[0] for trade in event.trades]
-    assert list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from fullon_master_api.exchanges.paper.book import Book
+from fullon_master_api.exchanges.paper.markets import PaperMarket
 from fullon_master_api.exchanges.paper.tape import TapeTrade
 from fullon_master_api.model import Record
 
@@ -17,6 +18,14 @@ class MarketEvent(Record, frozen=True, kw_only=True):
     symbol: str
     trades: Sequence[TapeTrade] = ()
     book: Book | None = None
+
+
+class Opened(Record, frozen=True, kw_only=True):
+    """A source that was read: the markets it speaks of, their past, and their future in the order of time."""
+
+    markets: Sequence[PaperMarket]
+    past: Sequence[MarketEvent]
+    future: Iterator[MarketEvent]
 
 
 class Source(Protocol):
@@ -31,4 +40,4 @@ class Source(Protocol):
     @property
     def waits_for(self) -> str | None: ...
 
-    def paths(self) -> tuple[list[MarketEvent], Iterator[MarketEvent]]: ...
+    def open(self) -> Opened: ...

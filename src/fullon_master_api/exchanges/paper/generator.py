@@ -9,7 +9,7 @@ from random import Random
 from typing import Final
 
 from fullon_master_api.exchanges.paper.book import Book, Level
-from fullon_master_api.exchanges.paper.events import MarketEvent
+from fullon_master_api.exchanges.paper.events import MarketEvent, Opened
 from fullon_master_api.exchanges.paper.markets import MARKETS, PaperMarket, scaled
 from fullon_master_api.exchanges.paper.tape import SECOND_NS, TapeTrade
 from fullon_master_api.model import Record
@@ -43,8 +43,8 @@ class GeneratedSource(Record, frozen=True, kw_only=True):
     def waits_for(self) -> str | None:
         return None
 
-    def paths(self) -> tuple[list[MarketEvent], Iterator[MarketEvent]]:
-        """The past as a list, and the endless future, each in the order of time."""
+    def open(self) -> Opened:
+        """The past at once, and a future without end."""
         start_ns = time.time_ns() if self.start_ns is None else self.start_ns
         start_ns -= start_ns % MICROSECOND_NS
         markets = [market for market in MARKETS if market.symbol in self.symbols]
@@ -53,7 +53,8 @@ class GeneratedSource(Record, frozen=True, kw_only=True):
         span_ns = int(self.history_hours * 3600 * SECOND_NS)
         per_s = self.history_trades_per_minute / 60
         past = [list(path.past(start_ns - span_ns, start_ns, per_s=per_s)) for path in paths]
-        return list(heapq.merge(*past, key=lambda event: event.at_ns)), self._future(paths)
+        whole = list(heapq.merge(*past, key=lambda event: event.at_ns))
+        return Opened(markets=markets, past=whole, future=self._future(paths))
 
     def _future(self, paths: list[Path]) -> Iterator[MarketEvent]:
         """Begins when it is first asked, so that making the past does not put the exchange's clock behind."""

@@ -85,7 +85,7 @@ def scaled(text: str, decimals: int) -> int:
     try:
         number = Decimal(text).scaleb(decimals)
         whole = int(number)
-    except ArithmeticError as error:
+    except (ArithmeticError, ValueError) as error:  # int() of NaN is a ValueError, of Infinity an OverflowError.
         raise ValueError(f"{text!r} is not a number") from error
     if whole != number:
         raise ValueError(f"{text!r} has more than {decimals} digits behind the point")

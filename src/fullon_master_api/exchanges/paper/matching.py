@@ -28,7 +28,7 @@ class Matching:
     """Takes orders, keeps those that rest in the order of price and time, fills them as the market moves."""
 
     def __init__(self, tapes: Mapping[str, Tape]) -> None:
-        self.listener: Listener | None = None
+        self.listeners: list[Listener] = []
         self._tapes = tapes
         self._by_name = {name: tape for tape in tapes.values() for name in tape.market.names()}
         self._resting: dict[str, list[tuple[PaperAccount, PaperOrder]]] = defaultdict(list)
@@ -55,11 +55,14 @@ class Matching:
         if order.is_open and (order.order_type == "market" or order.time_in_force != "GTC"):
             self._end(account, order, "Insufficient liquidity" if order.order_type == "market" else "IOC")
         elif order.is_open:
-            resting = self._resting[tape.market.symbol]
-            resting.append((account, order))
-            # Buys with the highest price first, sells with the lowest; Python's sort keeps the order of time.
-            resting.sort(key=lambda pair: (pair[1].ticks or 0) * (-1 if pair[1].side == "buy" else 1))
+            self.rest(account, order)
         return order
+
+    def rest(self, account: PaperAccount, order: PaperOrder) -> None:
+        """Let an open order wait for the market: buys with the highest price first, sells with the lowest, then by time."""
+        resting = self._resting[order.market.symbol]
+        resting.append((account, order))
+        resting.sort(key=lambda pair: (pair[1].ticks or 0) * (-1 if pair[1].side == "buy" else 1))
 
     def cancel(self, account: PaperAccount, order_id: str) -> PaperOrder:
         """Raises: Refusal for an order that is not open."""
@@ -217,8 +220,8 @@ class Matching:
             self._resting[symbol] = [pair for pair in resting if pair[1].is_open]
 
     def _tell(self, account: PaperAccount, order: PaperOrder, step: str, fill: PaperFill | None = None) -> None:
-        if self.listener is not None:
-            self.listener(account, order, step, fill)
+        for listener in self.listeners:
+            listener(account, order, step, fill)
 
 
 def _now_ns() -> int:

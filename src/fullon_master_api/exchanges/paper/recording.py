@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+from msgspec import structs
+
 from fullon_master_api.errors import BadUserInput
 from fullon_master_api.exchanges.paper.book import Book, Level
-from fullon_master_api.exchanges.paper.events import MarketEvent
+from fullon_master_api.exchanges.paper.events import MarketEvent, Opened
 from fullon_master_api.exchanges.paper.markets import MARKETS, PaperMarket, scaled
 from fullon_master_api.exchanges.paper.tape import TapeTrade
 from fullon_master_api.model import Record
 
 COLUMNS: Final = ("ts_raw", "trade_id", "price", "amount", "taker_side", "ord_type")
 BOOK_LEVELS: Final = 25
+DECIMALS_MAX: Final = 12  # of a recorded price
 
 
 class RecordedSource(Record, frozen=True, kw_only=True):
@@ -41,14 +44,16 @@ class RecordedSource(Record, frozen=True, kw_only=True):
     def waits_for(self) -> str | None:
         return self.symbol if self.starts_when_watched else None
 
-    def paths(self) -> tuple[list[MarketEvent], Iterator[MarketEvent]]:
+    def open(self) -> Opened:
+        """Raises: BadUserInput when the file cannot be replayed."""
         market = next((market for market in MARKETS if market.symbol == self.symbol), None)
         if market is None:
             known = ", ".join(market.symbol for market in MARKETS)
             raise BadUserInput(f"the paper exchange has no market {self.symbol!r}; it has {known}")
         trades = read_trades(self.path)
+        market = stepped(market, trades, self.path)
         past = list(self._events(market, trades[: self.history]))
-        return past, self._events(market, trades[self.history :])
+        return Opened(markets=[market], past=past, future=self._events(market, trades[self.history :]))
 
     def _events(self, market: PaperMarket, trades: list[TapeTrade]) -> Iterator[MarketEvent]:
         random = Random(f"{self.seed}:{market.symbol}")  # noqa: S311 - quotes that can be repeated, not a secret
@@ -73,6 +78,25 @@ def book_around(market: PaperMarket, trade: TapeTrade, random: Random) -> Book:
     spread = random.choice((1, 1, 2, 3))
     bid = ticks - spread if trade.side == "buy" else ticks
     return Book(bids=side(bid, -1), asks=side(bid + spread, 1))
+
+
+def stepped(market: PaperMarket, trades: Sequence[TapeTrade], path: Path) -> PaperMarket:
+    """The market with a price step as fine as the recording's, which may be another exchange's.
+
+    Raises: BadUserInput when a price or a quantity is no number above zero, or a quantity is finer than the market takes.
+    """
+    decimals = market.pair_decimals
+    for trade in trades:
+        try:
+            fine = scaled(trade.price, DECIMALS_MAX) > 0 and scaled(trade.quantity, market.lot_decimals) > 0
+        except ValueError as error:
+            raise BadUserInput(
+                f"{path.name}: trade {trade.trade_id}: {error}; at most {market.lot_decimals} are taken"
+            ) from error
+        if not fine:
+            raise BadUserInput(f"{path.name}: trade {trade.trade_id}: price and quantity must be above zero")
+        decimals = max(decimals, len(trade.price.partition(".")[2].rstrip("0")))
+    return structs.replace(market, pair_decimals=decimals)
 
 
 def read_trades(path: Path) -> list[TapeTrade]:

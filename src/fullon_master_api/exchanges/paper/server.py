@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import WSMsgType, web
@@ -20,7 +21,8 @@ from fullon_master_api.exchanges.paper.controls import Controls
 from fullon_master_api.exchanges.paper.events import MarketEvent, Source
 from fullon_master_api.exchanges.paper.faults import Faults
 from fullon_master_api.exchanges.paper.generator import GeneratedSource
-from fullon_master_api.exchanges.paper.markets import MARKETS
+from fullon_master_api.exchanges.paper.journal import Journal
+from fullon_master_api.exchanges.paper.markets import MARKETS, PaperMarket
 from fullon_master_api.exchanges.paper.matching import Matching
 from fullon_master_api.exchanges.paper.messages import status_text
 from fullon_master_api.exchanges.paper.private_commands import PrivateDesk
@@ -39,20 +41,24 @@ log = get_logger(__name__)
 
 
 class PaperOptions(Record, frozen=True, kw_only=True):
-    """Where to listen (port 0: any free one) and where prices come from; several sources feed several markets."""
+    """Where to listen (port 0: any free one) and where prices come from; several sources feed several markets.
+
+    With a `journal` the orders and fills of accounts outlive a restart; without it each start begins anew.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
     source: Source | tuple[Source, ...] = GeneratedSource()
+    journal: Path | None = None
 
 
 class PaperExchange:
     """A running paper exchange. `url` is the base of its REST and, with `ws` for `http`, of its sockets."""
 
-    def __init__(self, options: PaperOptions) -> None:
+    def __init__(self, options: PaperOptions, markets: Sequence[PaperMarket] = ()) -> None:
+        """With `markets`, those stand in place of the known ones of their names."""
         self.options = options
-        self.sources = options.source if isinstance(options.source, tuple) else (options.source,)
-        self.tapes = {market.symbol: Tape(market) for market in MARKETS}
+        self.tapes = {market.symbol: Tape(market) for market in (*MARKETS, *markets)}
         self.hub = Hub()
         self.faults = Faults(drop=self._drop_sockets, announce=self._announce)
         self.url = ""
@@ -60,7 +66,9 @@ class PaperExchange:
         self.accounts: dict[str, PaperAccount] = {}
         self.matching = Matching(self.tapes)
         statements = Statements(self.hub)
-        self.matching.listener = statements.on_order
+        self.journal = None if options.journal is None else Journal(options.journal)
+        self.matching.listeners += [self.journal.note] if self.journal is not None else []
+        self.matching.listeners.append(statements.on_order)
         self._public_rest = PublicRest(self.tapes)
         self._private_rest = PrivateRest(self.accounts, self.matching)
         self._desk = Desk(self.hub, self.tapes, PrivateDesk(self.accounts, self.matching, self.hub, statements))
@@ -70,9 +78,15 @@ class PaperExchange:
     def add_account(self, key: str, secret: str, balances: Mapping[str, Decimal | str]) -> PaperAccount:
         """Open an account; `secret` is base64, `balances` by any of an asset's names, as `{"USD": "100000"}`.
 
+        With a journal `balances` are those of the very first start: what the account did since then comes on top.
+
         Raises: BadUserInput for a secret that is not base64, or an asset that there is not.
         """
         account = self.accounts[key] = PaperAccount(key, secret, balances)
+        if self.journal is not None:
+            markets = {symbol: tape.market for symbol, tape in self.tapes.items()}
+            for order in self.journal.restore(account, markets):
+                self.matching.rest(account, order)
         return account
 
     def _on_trades(self, tape: Tape, trades: Sequence[TapeTrade]) -> None:
@@ -181,37 +195,34 @@ async def open_paper(options: PaperOptions | None = None) -> AsyncGenerator[Pape
 
     Raises: Unavailable when the port is taken; BadUserInput when a recording cannot be read.
     """
-    paper = PaperExchange(options or PaperOptions())
-    futures = []
-    for source in paper.sources:
-        past, future = source.paths()
-        for event in past:
-            paper.happen(event)
-        futures.append(future)
+    chosen = options or PaperOptions()
+    sources = chosen.source if isinstance(chosen.source, tuple) else (chosen.source,)
+    opened = [source.open() for source in sources]
+    paper = PaperExchange(chosen, [market for one in opened for market in one.markets])
+    for event in (event for one in opened for event in one.past):
+        paper.happen(event)
     runner = web.AppRunner(paper.application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, paper.options.host, paper.options.port).start()
+            await web.TCPSite(runner, chosen.host, chosen.port).start()
         except OSError as error:
-            raise Unavailable(f"cannot listen on {paper.options.host}:{paper.options.port}: {error.strerror}") from error
+            raise Unavailable(f"cannot listen on {chosen.host}:{chosen.port}: {error.strerror}") from error
         host, port = runner.addresses[0][:2]
         paper.url = f"http://{host}:{port}"
         log.info("paper.opened", url=paper.url)
-        players = [
-            asyncio.create_task(paper.play(source, future), name="paper.play")
-            for source, future in zip(paper.sources, futures, strict=True)
-        ]
-        try:
-            yield paper
-        finally:
-            for player in players:
-                player.cancel()
-            for outcome in await asyncio.gather(*players, return_exceptions=True):
-                if isinstance(outcome, Exception):
-                    raise outcome
+        async with asyncio.TaskGroup() as tasks:  # A source that fails ends the exchange: it must not live on without prices.
+            plays = zip(sources, opened, strict=True)
+            players = [tasks.create_task(paper.play(source, one.future), name="paper.play") for source, one in plays]
+            try:
+                yield paper
+            finally:
+                for player in players:
+                    player.cancel()
     finally:
         paper.faults.drop_sockets()
         with contextlib.suppress(TimeoutError):
             await runner.cleanup()
+        if paper.journal is not None:
+            paper.journal.close()
         log.info("paper.closed", url=paper.url)
