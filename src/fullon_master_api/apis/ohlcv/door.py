@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ ORDER_TYPES: Final = tuple(OrderType)
 SIDE_NUMBER: Final = {side: number for number, side in enumerate(SIDES)}
 ORDER_TYPE_NUMBER: Final = {order_type: number for number, order_type in enumerate(ORDER_TYPES)}
 KEY_CHARACTERS_MAX: Final = 90
+SHORT: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)  # what nearly every number is, and needs no closer look
 NUMBER_DIGITS_MAX: Final = 18
 TEXT_NUMBER: Final = 2**63 - 1  # in the place of the number where the id is none
 EVENT_NS_MAX: Final = 2**63 - 1 - 10**18
@@ -125,6 +127,8 @@ def _prices(candle: Candle) -> tuple[str, str, str, str]:
 
 
 def _number(text: str, name: str) -> str:
+    if SHORT.fullmatch(text):
+        return text
     try:
         written = plain(text)
     except ValueError as error:

@@ -43,7 +43,8 @@ def decimals(text: str) -> int:
 
 
 def decimals_max(texts: Iterable[str]) -> int:
-    return max((len(text.partition(".")[2].rstrip("0")) for text in texts), default=0)
+    """The most of them; a number's text is looked at once, however often it comes."""
+    return max((len(text.partition(".")[2].rstrip("0")) for text in set(texts)), default=0)
 
 
 def scaled(text: str, exponent: int) -> int:

@@ -33,7 +33,10 @@ def split_scale(scale: int) -> tuple[int, int, int, int]:
     return scale % 100, scale // 100 % 100, scale // 10_000 % 100, scale // 1_000_000
 
 
-def by_position(rows: Rows) -> Iterator[tuple[int, list[Row]]]:
+def by_position(rows: Rows, *order: int) -> Iterator[tuple[int, list[Row]]]:
+    """Rows of each key, sorted by these columns."""
+    if order:
+        rows.sort(key=itemgetter(0, *order))
     for position, group in groupby(rows, key=itemgetter(0)):
         yield position, list(group)
 
@@ -43,20 +46,34 @@ def aggregate(rows: Sequence[Row], frame: Frame) -> list[Row]:
 
     Each row has the series' clock behind its other columns: a candle is final once that has passed its end.
     """
+    if not rows:
+        return []
     wide: list[Row] = []
-    start_s, end_s = -1, -1
-    members: list[Row] = []
-    clock_s = rows[0][11] if rows else 0
-    for row in rows:
-        if row[2] >= end_s:
-            if members:
-                wide.append(_added_up(members, start_s, end_s <= clock_s))
-            start_s = frame.start(row[2])
+    position, scale, clock_s = rows[0][0], rows[0][1], rows[0][11]
+    start_s = frame.start(rows[0][2])
+    end_s = frame.end(start_s)
+    opened, high, low, close, volume, part, count = rows[0][3], 0, rows[0][5], 0, 0, 0, 0
+    counted = True
+    for _, _, instant_s, first, top, bottom, last, small, large, trades, _, _ in rows:
+        if instant_s >= end_s:
+            number = count if counted else None
+            wide.append((position, scale, start_s, opened, high, low, close, volume, part, number, int(end_s <= clock_s)))
+            start_s = frame.start(instant_s)
             end_s = frame.end(start_s)
-            members = []
-        members.append(row)
-    if members:
-        wide.append(_added_up(members, start_s, end_s <= clock_s))
+            opened, high, low, volume, part, count, counted = first, top, bottom, 0, 0, 0, True
+        if top > high:
+            high = top
+        if bottom < low:
+            low = bottom
+        close = last
+        volume += small
+        part += large
+        if trades is None:
+            counted = False
+        else:
+            count += trades
+    number = count if counted else None
+    wide.append((position, scale, start_s, opened, high, low, close, volume, part, number, int(end_s <= clock_s)))
     return wide
 
 
@@ -79,24 +96,6 @@ def with_minutes(hours: Sequence[Row], minutes: Sequence[Row], split: Collection
     for row in hours:
         rows.extend(of_hour.get(row[2], [row]) if row[2] in split else [row])
     return rows
-
-
-def _added_up(members: list[Row], start_s: int, final: bool) -> Row:
-    first, last = members[0], members[-1]
-    counts = [row[9] for row in members]
-    return (
-        first[0],
-        first[1],
-        start_s,
-        first[3],
-        max(row[4] for row in members),
-        min(row[5] for row in members),
-        last[6],
-        sum(row[7] for row in members),
-        sum(row[8] for row in members),
-        None if None in counts else sum(counts),
-        int(final),
-    )
 
 
 @dataclass(frozen=True, slots=True)

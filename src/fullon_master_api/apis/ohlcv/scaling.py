@@ -34,10 +34,13 @@ NO_DIGITS: Final = Digits()
 UNKNOWN: Final = Decimals()
 
 
-def digits_of(texts: Sequence[str]) -> Digits:
-    """Of numbers in plain notation; those with as many digits before the point compare as texts."""
+def digits_of(texts: Sequence[str], *others: Sequence[str]) -> Digits:
+    """Of numbers in plain notation; none of `others` is larger than the largest of `texts`.
+
+    Numbers with as many digits before the point compare as texts.
+    """
     largest = max(texts, key=_magnitude, default="0")
-    return Digits(decimals_max(texts), largest)
+    return Digits(max(map(decimals_max, (texts, *others))), largest)
 
 
 def _magnitude(text: str) -> tuple[int, str]:

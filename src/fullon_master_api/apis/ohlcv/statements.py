@@ -17,6 +17,9 @@ from fullon_master_api.apis.ohlcv.records import Source
 SCALE: Final = "s.price_exponent + 100 * s.quantity_exponent + 10000 * s.price_decimals + 1000000 * s.quantity_decimals"
 SERIES: Final = "series_id, price_exponent, quantity_exponent, price_decimals, quantity_decimals, candles_kept_s, trades_kept_s"
 
+# Reads of many rows leave their order to `reading.by_position`: rows come out of the index nearly sorted, which a sort of
+# Python finishes at once, where SQLite would build a second tree of them.
+
 # ---- reads -------------------------------------------------------------------------------------------------------------
 
 # $1 keys, $2 stored timeframe in seconds, $3 low, $4 high, $5 rows; the newest rows of [low, high).
@@ -43,8 +46,7 @@ WITH k AS MATERIALIZED (
 _ROWS: Final = """
 SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final
 FROM k THEN JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
-  AND c.opened_s >= k.low_s AND c.opened_s < k.high_s
-ORDER BY k.position, c.opened_s"""
+  AND c.opened_s >= k.low_s AND c.opened_s < k.high_s"""
 
 READ_NEWEST: Final = _NEWEST + _ROWS
 READ_OLDEST: Final = _OLDEST + _ROWS
@@ -58,8 +60,7 @@ SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume
   CASE WHEN k.clock_s < k.minute_clock_s THEN k.minute_clock_s ELSE k.clock_s END
 FROM (SELECT k.*, {_CLOCK} AS clock_s, {_MINUTE_CLOCK} AS minute_clock_s FROM k) k
   THEN JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
-  AND c.opened_s >= k.low_s AND c.opened_s < k.high_s
-ORDER BY k.position, c.opened_s"""  # noqa: S608
+  AND c.opened_s >= k.low_s AND c.opened_s < k.high_s"""  # noqa: S608
 READ_CLOCKED_NEWEST: Final = _NEWEST + _CLOCKED_ROWS
 READ_CLOCKED_OLDEST: Final = _OLDEST + _CLOCKED_ROWS
 
@@ -70,8 +71,7 @@ FROM (SELECT q.position, s.series_id, {SCALE} AS scale FROM KEYS($1) q
     THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol) k
   CROSS JOIN INTS($2) h
   THEN JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = 60 AND c.opened_s >= h.value
-    AND c.opened_s < h.value + 3600
-ORDER BY k.position, c.opened_s"""  # noqa: S608
+    AND c.opened_s < h.value + 3600"""  # noqa: S608
 
 # $6 origin, $7 width in seconds: stored rows added up to wider ones. A candle is final once the base has passed its end.
 _AGGREGATED: Final = """,
@@ -90,8 +90,7 @@ SELECT g.position, g.scale, g.bucket_s, o.open, g.high, g.low, e.close, g.volume
       WHERE c.series_id = g.series_id AND c.timeframe_s = $2::int ORDER BY c.opened_s DESC LIMIT 1) THEN 1 ELSE 0 END
 FROM g
   THEN JOIN market_candles o ON o.series_id = g.series_id AND o.timeframe_s = $2::int AND o.opened_s = g.first_s
-  THEN JOIN market_candles e ON e.series_id = g.series_id AND e.timeframe_s = $2::int AND e.opened_s = g.last_s
-ORDER BY g.position, g.bucket_s"""
+  THEN JOIN market_candles e ON e.series_id = g.series_id AND e.timeframe_s = $2::int AND e.opened_s = g.last_s"""
 
 READ_AGGREGATED_NEWEST: Final = _NEWEST + _AGGREGATED
 READ_AGGREGATED_OLDEST: Final = _OLDEST + _AGGREGATED
@@ -123,8 +122,7 @@ WITH k AS MATERIALIZED (
 )"""  # noqa: S608
 _TRADE_ROWS: Final = """
 SELECT k.position, k.scale, t.event_ns, t.trade_number, t.trade_text, t.price, t.quantity, t.quantity_high, t.side, t.order_type
-FROM k THEN JOIN market_trades t ON t.series_id = k.series_id AND t.event_ns >= k.low_ns AND t.event_ns < k.high_ns
-ORDER BY k.position, t.event_ns, t.trade_number, t.trade_text"""
+FROM k THEN JOIN market_trades t ON t.series_id = k.series_id AND t.event_ns >= k.low_ns AND t.event_ns < k.high_ns"""
 READ_TRADES_NEWEST: Final = _TRADES_NEWEST + _TRADE_ROWS
 READ_TRADES_OLDEST: Final = _TRADES_OLDEST + _TRADE_ROWS
 

@@ -197,7 +197,8 @@ class OhlcvStore:
         statement = sql.READ_TRADES_NEWEST if newest else sql.READ_TRADES_OLDEST
         rows = await self.driver.read(statement, distinct, low_ns, high_ns, limit) if distinct else []
         found = {
-            position: reading.trades(group[-limit:] if newest else group[:limit]) for position, group in reading.by_position(rows)
+            position: reading.trades(group[-limit:] if newest else group[:limit])
+            for position, group in reading.by_position(rows, 2, 3, 4)
         }
         return aligned(keys, distinct, found, [])
 
@@ -235,9 +236,9 @@ class OhlcvStore:
         minutes = await self.driver.read(sql.READ_MINUTES, distinct, split) if split else []
 
         def shape() -> dict[int, T]:
-            found = dict(reading.by_position(rows))
+            found = dict(reading.by_position(rows, 2))
             if split:
-                pieces = dict(reading.by_position(minutes))
+                pieces = dict(reading.by_position(minutes, 2))
                 found = {
                     position: reading.with_minutes(hours, pieces.get(position, []), set(split))
                     for position, hours in found.items()

@@ -158,7 +158,12 @@ def upsert_candles(
     series = yield from open_series(
         exchange,
         symbol,
-        prices=digits_of([text for row in rows for text in (row.open, row.high, row.low, row.close)]),
+        prices=digits_of(
+            [row.high for row in rows],
+            [row.open for row in rows],
+            [row.low for row in rows],
+            [row.close for row in rows],
+        ),
         quantities=digits_of([row.volume for row in rows]),
         decimals=decimals,
     )
