@@ -32,7 +32,10 @@ async def serve(settings: Settings, listener: socket.socket, on_ready: OnReady) 
         loop.add_signal_handler(number, stop.set)
     async with open_gateway(settings) as gateway:
         config = server_config(
-            gateway.app, uvloop_enabled=settings.uvloop_enabled, message_bytes_max=settings.socket_message_bytes_max
+            gateway.app,
+            uvloop_enabled=settings.uvloop_enabled,
+            message_bytes_max=settings.socket_message_bytes_max,
+            grace_s=settings.drain_timeout_s,
         )
         server = Server(config, on_stop=gateway.stop)
         async with asyncio.TaskGroup() as siblings:

@@ -22,6 +22,7 @@ from fullon_master_api.auth.passwords import open_passwords
 from fullon_master_api.auth.sessions import Sessions
 from fullon_master_api.auth.throttle import LoginThrottle
 from fullon_master_api.bus import Bus, open_bus
+from fullon_master_api.bus.connection import RedisOptions
 from fullon_master_api.exchanges import open_exchange
 from fullon_master_api.exchanges.adapter import ExchangeAdapter
 from fullon_master_api.executor.engine import Engine, Limits
@@ -166,7 +167,12 @@ class MasterGateway:
 async def open_gateway(settings: Settings) -> AsyncIterator[MasterGateway]:
     """Open everything in its order and close it in the opposite one. Raises what keeps a store from being opened."""
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(open_bus(settings.bus_url, prefix=settings.cache_key_prefix))
+        redis = RedisOptions(
+            max_connections=settings.redis_max_connections,
+            timeout_s=settings.redis_socket_timeout,
+            connect_timeout_s=settings.redis_socket_connect_timeout,
+        )
+        bus = await stack.enter_async_context(open_bus(settings.bus_url, prefix=settings.cache_key_prefix, options=redis))
         orm = await stack.enter_async_context(
             open_orm(
                 settings.orm_url,
@@ -183,7 +189,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[MasterGateway]:
         ohlcv = await stack.enter_async_context(
             open_ohlcv(settings.ohlcv_url, pool_size=settings.db_pool_size, timeout_s=settings.db_pool_timeout)
         )
-        cache = await stack.enter_async_context(open_cache(bus, settings.bus_url))
+        cache = await stack.enter_async_context(open_cache(bus, settings.bus_url, options=redis))
         passwords = await stack.enter_async_context(open_passwords())
         sessions = Sessions(
             orm,

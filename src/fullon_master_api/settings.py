@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     reload: bool = Field(False, validation_alias=AliasChoices("RELOAD", "API_RELOAD"))
     workers: int = Field(1, ge=1, le=64)
     uvloop_enabled: bool = True
-    drain_timeout_s: float = Field(8.0, gt=0, le=60)
+    drain_timeout_s: float = Field(5.0, ge=1, le=60)
     data_dir: Path = Path(".fullon")
 
     # Who may enter.

@@ -85,7 +85,9 @@ class Server(uvicorn.Server):
             stopping.cancel()
 
 
-def server_config(app: Any, *, uvloop_enabled: bool, message_bytes_max: int, behind_proxy: bool = False) -> uvicorn.Config:
+def server_config(
+    app: Any, *, uvloop_enabled: bool, message_bytes_max: int, grace_s: float = GRACE_S, behind_proxy: bool = False
+) -> uvicorn.Config:
     """How uvicorn serves the gateway: no compression of sockets, no access log, our own heartbeat's time limits."""
     return uvicorn.Config(
         app,
@@ -97,7 +99,7 @@ def server_config(app: Any, *, uvloop_enabled: bool, message_bytes_max: int, beh
         access_log=False,
         server_header=False,
         proxy_headers=behind_proxy,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=int(grace_s),
         backlog=BACKLOG,
         lifespan="on",
     )
