@@ -47,11 +47,11 @@ def _wait_for_tick(page: Page) -> None:
 
 
 def test_a_browser_gets_the_dashboard_and_other_clients_the_json_of_the_original(demo_url: str) -> None:
-    page = httpx.get(demo_url, headers={"Accept": "text/html,application/xhtml+xml"})
+    page = httpx.get(demo_url, timeout=60, headers={"Accept": "text/html,application/xhtml+xml"})
     assert page.headers["content-type"].startswith("text/html")
     assert "dashboard.js" in page.text
     for accept in ("application/json", "*/*"):
-        answer = httpx.get(demo_url, headers={"Accept": accept}).json()
+        answer = httpx.get(demo_url, timeout=60, headers={"Accept": accept}).json()
         assert {"service", "version", "docs", "health", "api"} <= set(answer)
 
 
@@ -173,6 +173,7 @@ def test_the_chosen_theme_outlives_a_reload(visitor: Watched) -> None:
     page = _dashboard(visitor)
     before = page.evaluate("() => document.documentElement.dataset.theme")
     page.get_by_role("button", name="Light" if before == "dark" else "Dark", exact=True).click()
+    expect(page.locator("[data-panel=chart] .canvas")).to_be_visible()
     page.reload()
     assert page.evaluate("() => document.documentElement.dataset.theme") == ("light" if before == "dark" else "dark")
 

@@ -10,7 +10,7 @@ import {
   type UTCTimestamp,
 } from "lightweight-charts";
 import { useEffect, useRef, useState } from "react";
-import { type Desk, type Market, OPEN, type Order } from "./desk";
+import { type Desk, keyOf, type Market, OPEN, type Order } from "./desk";
 import { Bars, LiveBar, type Timeframe } from "./generated";
 import { Panel, Problem } from "./panel";
 import { useStore } from "./store";
@@ -44,34 +44,13 @@ function markFills(orders: readonly Order[], symbol: string, span: number): Seri
     .sort((a, b) => Number(a.time) - Number(b.time));
 }
 
-function Canvas({ desk, market, timeframe, theme }: { desk: Desk; market: Market; timeframe: Timeframe; theme: Theme }) {
+// One chart for its whole life: another market or theme is another canvas.
+function Canvas({ desk, market, timeframe }: { desk: Desk; market: Market; timeframe: Timeframe }) {
   const box = useRef<HTMLDivElement>(null);
   const [series, setSeries] = useState<Candles | null>(null);
   const [problem, setProblem] = useState("");
   const [bars, setBars] = useState(0);
   const orders = useStore(desk.orders);
-
-  useEffect(() => {
-    if (!box.current) return;
-    const chart = createChart(box.current, {
-      autoSize: true,
-      layout: { background: { color: colour("--surface") }, textColor: colour("--text"), fontFamily: "inherit" },
-      grid: { vertLines: { color: colour("--line") }, horzLines: { color: colour("--line") } },
-      timeScale: { timeVisible: true, rightOffset: 6, borderColor: colour("--line") },
-      rightPriceScale: { borderColor: colour("--line") },
-    });
-    const [up, down] = [colour("--up"), colour("--down")];
-    setSeries(
-      chart.addSeries(CandlestickSeries, {
-        upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false,
-        priceFormat: { type: "price", precision: market.priceDecimals, minMove: 10 ** -market.priceDecimals },
-      }),
-    );
-    return () => {
-      setSeries(null);
-      chart.remove();
-    };
-  }, [market, theme]);
 
   useEffect(() => {
     if (!series) return;
@@ -124,6 +103,26 @@ function Canvas({ desk, market, timeframe, theme }: { desk: Desk; market: Market
     };
   }, [series, orders, market, timeframe, bars]);
 
+  // The last effect, as they are undone in this order: a series may not be touched once its chart is gone.
+  useEffect(() => {
+    if (!box.current) return;
+    const chart = createChart(box.current, {
+      autoSize: true,
+      layout: { background: { color: colour("--surface") }, textColor: colour("--text"), fontFamily: "inherit" },
+      grid: { vertLines: { color: colour("--line") }, horzLines: { color: colour("--line") } },
+      timeScale: { timeVisible: true, rightOffset: 6, borderColor: colour("--line") },
+      rightPriceScale: { borderColor: colour("--line") },
+    });
+    const [up, down] = [colour("--up"), colour("--down")];
+    setSeries(
+      chart.addSeries(CandlestickSeries, {
+        upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false,
+        priceFormat: { type: "price", precision: market.priceDecimals, minMove: 10 ** -market.priceDecimals },
+      }),
+    );
+    return () => chart.remove();
+  }, [market]);
+
   return (
     <>
       <Problem text={problem} />
@@ -146,7 +145,7 @@ export function Chart({ desk, theme }: { desk: Desk; theme: Theme }) {
   );
   return (
     <Panel title={market ? `${market.symbol} on ${market.exchange.name}` : "Chart"} name="chart" extra={choice}>
-      {market ? <Canvas {...{ desk, market, timeframe, theme }} /> : <p className="empty">No symbol chosen.</p>}
+      {market ? <Canvas key={`${keyOf(market)} ${theme}`} {...{ desk, market, timeframe }} /> : <p className="empty">No symbol chosen.</p>}
     </Panel>
   );
 }
