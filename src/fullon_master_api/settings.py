@@ -34,7 +34,6 @@ class Settings(BaseSettings):
     # The server. Listening beyond loopback is a decision, so it is never the default.
     host: str = Field("127.0.0.1", validation_alias=AliasChoices("HOST", "API_HOST"))
     port: int = Field(8000, ge=0, le=65535, validation_alias=AliasChoices("PORT", "API_PORT"))
-    reload: bool = Field(False, validation_alias=AliasChoices("RELOAD", "API_RELOAD"))
     workers: int = Field(1, ge=1, le=64)
     uvloop_enabled: bool = True
     drain_timeout_s: float = Field(5.0, ge=1, le=60)
@@ -149,7 +148,6 @@ class Settings(BaseSettings):
     socket_connections_max: int = Field(20_000, ge=1)
     socket_connections_per_user_max: int = Field(200, ge=1)
     socket_connections_per_address_max: int = Field(1_000, ge=1)
-    introspection_enabled: bool = True
     graphiql_enabled: bool = True
 
     @field_validator(
