@@ -31,9 +31,9 @@ def settings_of(folder: Path, **values: object) -> Settings:
 
 @asynccontextmanager
 async def open_platform(folder: Path, **values: object) -> AsyncGenerator[Resources, None]:
-    """Everything the services work with, in SQLite files of this folder."""
+    """Everything the services work with: SQLite files of this folder and one process, unless the values name servers."""
     settings = settings_of(folder, **values)
-    async with open_bus("memory://") as bus:
+    async with open_bus(settings.bus_url) as bus:
 
         async def hint(topic: str, sequence: int) -> None:
             bus.hint(topic, sequence)
@@ -47,7 +47,7 @@ async def _stores(settings: Settings, bus: Bus, hint: Hint) -> AsyncGenerator[Re
     async with (
         open_orm(settings.orm_url, hint=hint, credentials_key=_key_of(settings)) as orm,
         open_ohlcv(settings.ohlcv_url) as ohlcv,
-        open_cache(bus, "memory://") as cache,
+        open_cache(bus, settings.bus_url) as cache,
     ):
         yield Resources(orm=orm, ohlcv=ohlcv, cache=cache, bus=bus, settings=settings, open_exchange=exchange_opener(settings))
 

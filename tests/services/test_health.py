@@ -89,6 +89,20 @@ async def test_a_process_without_a_heartbeat_is_an_issue_and_a_stopped_one_is_no
         assert report.issues == [f"Process {dead.component} gave no heartbeat for 6e-05 s"]
 
 
+async def test_a_killed_process_is_no_issue_once_another_does_its_work(tmp_path: Path) -> None:
+    async with open_platform(tmp_path, health_stale_process_threshold_minutes=0.02) as resources:
+        processes = resources.cache.processes
+        await processes.register("tick", "ticker_daemon", status="running")
+        monitor = await monitor_of(resources)
+
+        async def stale() -> bool:
+            return (await monitor.check()).issues == ["Process ticker_daemon gave no heartbeat for 1.2 s"]
+
+        await until(stale)
+        await processes.register("tick", "ticker_daemon", status="running")
+        assert (await monitor.check()).issues == []
+
+
 async def test_the_bodies_of_the_health_routes_have_the_originals_keys_and_tell_the_truth(tmp_path: Path) -> None:
     async with open_platform(tmp_path, health_check_interval_seconds=300) as resources:
         desk = HealthDesk(resources, build_manager(resources))

@@ -62,7 +62,7 @@ def live_tasks() -> set[str]:
     return {task.get_name() for task in asyncio.all_tasks() if not task.done()}
 
 
-@pytest.mark.parametrize("turns", [10, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("turns", [5, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 async def test_starts_stops_and_restarts_leave_no_socket_no_task_and_no_memory(tmp_path: Path, turns: int) -> None:
     async with staged(tmp_path) as (resources, paper, manager):
         for turn in range(3):

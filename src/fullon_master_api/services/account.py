@@ -23,7 +23,7 @@ from fullon_master_api.services.heartbeats import Heartbeats
 from fullon_master_api.services.live_account import LiveAccount, feed_name
 from fullon_master_api.services.markets import MarketRules
 from fullon_master_api.services.order_keeper import OrderKeeper
-from fullon_master_api.services.resources import Resources
+from fullon_master_api.services.resources import Resources, load_exchange_library
 from fullon_master_api.services.roster import Roster
 from fullon_master_api.services.streaming import StreamPolicy, pause
 
@@ -75,6 +75,7 @@ class AccountService:
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
+        await load_exchange_library()
         async with aclosing(self._heartbeats), asyncio.TaskGroup() as tasks:
             tasks.create_task(self._dry_run.run(), name="account:dry_run")
             accounts = Roster(tasks, self._keep_connected)

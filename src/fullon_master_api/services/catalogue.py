@@ -19,7 +19,7 @@ from fullon_master_api.model import Symbol
 from fullon_master_api.services.backoff import Backoff
 from fullon_master_api.services.board import FeedBoard, FeedGauge
 from fullon_master_api.services.heartbeats import Heartbeats
-from fullon_master_api.services.resources import Resources
+from fullon_master_api.services.resources import Resources, load_exchange_library
 from fullon_master_api.services.roster import Roster
 from fullon_master_api.services.streaming import pause
 
@@ -82,6 +82,7 @@ class SymbolCollectors:
         self._news: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def run(self) -> None:
+        await load_exchange_library()
         async with aclosing(self._heartbeats), asyncio.TaskGroup() as tasks:
             exchanges = Roster(tasks, self._exchange)
             while True:

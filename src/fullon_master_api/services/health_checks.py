@@ -60,14 +60,20 @@ def is_down(service: Service) -> bool:
 
 
 async def stale_processes(resources: Resources) -> list[str]:
-    """Processes that neither stopped nor reported for longer than the threshold."""
+    """Components whose newest process neither stopped nor reported for longer than the threshold.
+
+    A process that was killed is no issue once another one does its work.
+    """
     threshold = timedelta(minutes=resources.settings.health_stale_process_threshold_minutes)
+    newest: dict[tuple[str, str], datetime] = {}
+    for process in await resources.cache.processes.active(since_s=PROCESSES_S):
+        component = (process.process_type, process.component)
+        newest[component] = max(process.heartbeat_at, newest.get(component, process.heartbeat_at))
     oldest = datetime.now(UTC) - threshold
-    processes = await resources.cache.processes.active(since_s=PROCESSES_S)
     return [
-        f"Process {process.component} gave no heartbeat for {threshold.total_seconds():g} s"
-        for process in processes
-        if process.heartbeat_at < oldest
+        f"Process {name} gave no heartbeat for {threshold.total_seconds():g} s"
+        for (_type, name), heartbeat_at in sorted(newest.items())
+        if heartbeat_at < oldest
     ]
 
 

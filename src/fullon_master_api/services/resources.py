@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Protocol
 
 from fullon_master_api.apis.cache import Cache
@@ -30,6 +32,11 @@ class Resources:
     bus: Bus
     settings: Settings
     open_exchange: OpenExchange
+
+
+async def load_exchange_library() -> None:
+    """Import ccxt beside the event loop: it takes half a second, and seconds on a busy machine, in which no lease is renewed."""
+    await asyncio.to_thread(import_module, "fullon_master_api.exchanges.opening")
 
 
 def exchange_opener(settings: Settings) -> OpenExchange:

@@ -139,7 +139,7 @@ class Supervisor:
     async def _let_go(self, names: set[ServiceName]) -> None:
         """End services whose lease is not ours, without a word to the store: it is another's to write now."""
         self._leases.forget(names)
-        log.warning("lease.lost", services=sorted(names), owner=self.owner)
+        log.warning("lease.lost", services=sorted(name.value for name in names), owner=self.owner)
         runners = [self._runners.pop(name) for name in names if name in self._runners]
         for runner in runners:
             runner.lost = True
