@@ -165,3 +165,25 @@ async def test_admin_actions_leave_an_audit_that_only_admins_read(orm: Orm, worl
     )
     with pytest.raises(Forbidden):
         await orm.audit.page(world.ana)
+
+
+async def test_what_an_admin_does_with_anothers_things_is_audited_and_what_the_owner_does_is_not(orm: Orm, world: World) -> None:
+    bot_id = world.ana_bot.bot_id
+    await orm.bots.modify(bot_id, world.ana, {"name": "mine"})
+    await orm.bots.modify(bot_id, world.admin, {"name": "not mine"})
+    asked = {"bot_id": bot_id, "symbol": "BTC/USD", "side": "buy", "order_type": "market", "volume": 1}
+    order = await orm.orders.place(world.admin, asked)
+    await orm.orders.cancel(order.order_id, world.admin)
+    fill = await orm.dry_trades.save(
+        {"bot_id": bot_id, "symbol": "BTC/USD", "side": "buy", "volume": 1, "price": 1}, principal=world.admin
+    )
+    await orm.dry_trades.remove(fill.trade_id, world.admin)
+    entries = (await orm.audit.page(world.admin, uid=world.admin.uid, order="audit_id")).rows
+    assert [(entry.action, entry.subject) for entry in entries] == [
+        ("bot.modify", f"bot:{bot_id}"),
+        ("order.place", f"order:{order.order_id}"),
+        ("order.cancel", f"order:{order.order_id}"),
+        ("dry_trade.save", f"dry_trade:{fill.trade_id}"),
+        ("dry_trade.remove", f"dry_trade:{fill.trade_id}"),
+    ]
+    assert (await orm.audit.page(None, uid=world.ana.uid, action="bot.modify")).rows == []

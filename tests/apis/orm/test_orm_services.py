@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from fullon_master_api.apis.orm import Orm
+from fullon_master_api.apis.orm import Orm, open_orm
 from fullon_master_api.bus import SERVICES_TOPIC, service_topic
-from fullon_master_api.errors import Forbidden, HistoryGap, StaleEpoch
+from fullon_master_api.errors import Forbidden, HistoryGap, StaleEpoch, StoreUnavailable
 from fullon_master_api.model import DesiredState, FeedHealth, Fence, Service, ServiceName, ServiceState
 from tests.apis.orm.conftest import World
 
@@ -129,3 +129,20 @@ async def test_events_of_a_topic_become_visible_in_the_order_of_their_numbers(or
                 writers.create_task(write(number))
         done.set()
     assert seen == sorted(written)
+
+
+async def test_an_owner_that_is_stuck_inside_a_write_cannot_hold_its_successor_up(url: str, orm: Orm) -> None:
+    """As a process that is stopped in the middle of a transaction; on SQLite nothing but its end helps, so there it waits."""
+    if orm.database.dialect == "sqlite":
+        return
+    old = Fence(service="ticker", epoch=(await orm.services.claim(["ticker"], "old", 0))["ticker"])
+
+    async def write_while_another_claims(successor: Orm) -> None:
+        async with orm.database.write(fence=old) as write:
+            assert await successor.services.claim(["ticker"], "new", 30) == {"ticker": old.epoch + 1}
+            write.emit("account:1", "fence", old)
+
+    async with open_orm(url, migrate_up=False) as successor:
+        with pytest.raises(StoreUnavailable):
+            await write_while_another_claims(successor)
+    assert await orm.events.last_sequence("account:1") == 0

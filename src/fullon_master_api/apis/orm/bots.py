@@ -90,6 +90,7 @@ class Bots:
                 raise BadUserInput(f"no user {row['uid']}", path=("uid",))
             bot_id = await write.connection.scalar(insert(bots).values(**row).returning(bots.c.bot_id))
             assert bot_id is not None, "an insert answers its key"
+            await write.audit_admin(principal, "bot.add", f"bot:{bot_id}", uid=row["uid"])
             return await must_read(write, bot_id, principal)
 
     async def modify(self, bot_id: int, principal: Principal | None, values: Mapping[str, object]) -> Bot:
@@ -100,6 +101,7 @@ class Bots:
             await must_read(write, bot_id, principal)
             if row:
                 await write.connection.execute(update(bots).where(bots.c.bot_id == bot_id).values(**row))
+                await write.audit_admin(principal, "bot.modify", f"bot:{bot_id}", fields=sorted(row))
             return await must_read(write, bot_id, principal)
 
     async def remove(self, bot_id: int, principal: Principal | None) -> Bot:
@@ -122,6 +124,7 @@ class Bots:
             if missing:
                 raise BadUserInput(f"no exchange account {min(missing)} of the bot's owner", path=("ex_ids",))
             await write.connection.execute(delete(bot_exchanges).where(bot_exchanges.c.bot_id == bot_id))
+            await write.audit_admin(principal, "bot.accounts", f"bot:{bot_id}", ex_ids=wanted)
             if wanted:
                 rows = [{"bot_id": bot_id, "ex_id": ex_id} for ex_id in wanted]
                 await write.connection.execute(insert(bot_exchanges), rows)

@@ -51,6 +51,11 @@ class Write:
         who = {"uid": principal.uid, "mail": principal.mail} if principal else {"uid": None, "mail": None}
         await self.connection.execute(insert(audit).values(**who, action=action, subject=subject, detail=detail))
 
+    async def audit_admin(self, principal: Principal | None, action: str, subject: str, **detail: object) -> None:
+        """Keep what an admin did that any user may do with what is theirs."""
+        if principal is not None and principal.is_admin:
+            await self.audit(principal, action, subject, **detail)
+
     async def lock(self, name: str) -> None:
         """Wait until no other transaction holds this name; SQLite has a single writer, so there it is held already."""
         if self.dialect == "postgresql":

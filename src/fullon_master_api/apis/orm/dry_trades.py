@@ -113,6 +113,7 @@ class DryTrades:
             statement = insert(dry_trades).values(**row, **_computed(outcome)).returning(dry_trades.c.trade_id)
             trade = await _must_read(write, await write.connection.scalar(statement), None)
             write.emit(trades_topic(trade.uid), "dry_trade", trade)
+            await write.audit_admin(principal, "dry_trade.save", f"dry_trade:{trade.trade_id}", uid=trade.uid)
             return trade
 
     async def modify(self, trade_id: int, principal: Principal | None, values: Mapping[str, object]) -> DryTrade:
@@ -129,6 +130,7 @@ class DryTrades:
             if row:
                 await write.connection.execute(update(dry_trades).where(dry_trades.c.trade_id == trade_id).values(**row))
                 await _recompute(write, trade)
+                await write.audit_admin(principal, "dry_trade.modify", f"dry_trade:{trade_id}", fields=sorted(row))
             return await _must_read(write, trade_id, principal)
 
     async def remove(self, trade_id: int, principal: Principal | None) -> DryTrade:
@@ -138,6 +140,7 @@ class DryTrades:
             trade = await _must_read(write, trade_id, principal)
             await write.connection.execute(delete(dry_trades).where(dry_trades.c.trade_id == trade_id))
             await _recompute(write, trade)
+            await write.audit_admin(principal, "dry_trade.remove", f"dry_trade:{trade_id}", uid=trade.uid)
             return trade
 
     async def remove_of_bot(self, bot_id: int, principal: Principal | None) -> int:
@@ -145,6 +148,7 @@ class DryTrades:
         may_write(principal)
         async with self._database.write() as write:
             await must_read_bot(write, bot_id, principal)
+            await write.audit_admin(principal, "dry_trade.remove", f"bot:{bot_id}")
             return (await write.connection.execute(delete(dry_trades).where(dry_trades.c.bot_id == bot_id))).rowcount
 
 

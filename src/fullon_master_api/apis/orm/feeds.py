@@ -58,6 +58,7 @@ class Feeds:
                 newest = select(func.max(feeds.c.order)).where(feeds.c.str_id == row["str_id"])
                 row["order"] = (await write.connection.scalar(newest) or 0) + 1
             feed_id = await write.connection.scalar(insert(feeds).values(**row).returning(feeds.c.feed_id))
+            await write.audit_admin(principal, "feed.add", f"feed:{feed_id}", str_id=row["str_id"])
             return await _must_read(write, feed_id, principal)
 
     async def modify(self, feed_id: int, principal: Principal | None, values: Mapping[str, object]) -> Feed:
@@ -71,6 +72,7 @@ class Feeds:
             await _complete(write, row, strategy.bot_id)
             if row:
                 await write.connection.execute(update(feeds).where(feeds.c.feed_id == feed_id).values(**row))
+                await write.audit_admin(principal, "feed.modify", f"feed:{feed_id}", fields=sorted(row))
             return await _must_read(write, feed_id, principal)
 
     async def remove(self, feed_id: int, principal: Principal | None) -> Feed:
@@ -79,6 +81,7 @@ class Feeds:
         async with self._database.write() as write:
             feed = await _must_read(write, feed_id, principal)
             await write.connection.execute(delete(feeds).where(feeds.c.feed_id == feed_id))
+            await write.audit_admin(principal, "feed.remove", f"feed:{feed_id}", str_id=feed.str_id)
             return feed
 
 

@@ -160,6 +160,7 @@ class Orders:
             if order_id is None:
                 return await _earlier(write, row)
             order = await must_read(write, order_id, None)
+            await write.audit_admin(principal, "order.place", f"order:{order_id}", uid=order.uid)
             if send and order.status in (OrderStatus.NEW, OrderStatus.PENDING):
                 await _command(write, order, CommandKind.PLACE_ORDER)
             _emit(write, order)
@@ -177,6 +178,7 @@ class Orders:
                 if order.status is OrderStatus.CANCELED:
                     return order
                 raise Conflict(f"order {order_id} is {order.status.value} already: only an open order can be canceled")
+            await write.audit_admin(principal, "order.cancel", f"order:{order_id}", uid=order.uid)
             mine = (commands.c.order_id == order_id, commands.c.kind == CommandKind.PLACE_ORDER)
             untaken = update(commands).where(*mine, commands.c.state == CommandState.PENDING)
             done = untaken.values(state=CommandState.FAILED, error="canceled before it was sent", finished_at=utc_now())
@@ -212,6 +214,7 @@ class Orders:
             order = await must_read(write, order_id, principal, lock=True)
             row |= {"status": wanted, "status_text": status, "updated_at": utc_now()}
             await write.connection.execute(update(orders).where(orders.c.order_id == order_id).values(**row))
+            await write.audit_admin(principal, "order.status", f"order:{order_id}", status=status)
             order = await must_read(write, order_id, None)
             _emit(write, order)
             return order

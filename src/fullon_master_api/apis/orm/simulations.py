@@ -63,6 +63,7 @@ class Simulations:
                 num = await write.connection.scalar(statement)
             else:
                 await write.connection.execute(update(simulations).where(simulations.c.num == num).values(**row))
+            await write.audit_admin(principal, "simulation.save", f"simulation:{num}", bot_id=bot_id)
             saved = await _LISTING.one(write.connection, simulations.c.num == num)
             assert saved is not None, "it was saved in this transaction"
             return saved
@@ -75,4 +76,5 @@ class Simulations:
             if found is None:
                 raise NotFound(f"no simulation {num}", path=("num",))
             await write.connection.execute(delete(simulations).where(simulations.c.num == num))
+            await write.audit_admin(principal, "simulation.remove", f"simulation:{num}", bot_id=found.bot_id)
             return found

@@ -106,6 +106,7 @@ class Strategies:
             str_id = await write.connection.scalar(statement)
             assert str_id is not None, "an insert answers its key"
             await write_params(write, strategies_params, {"str_id": str_id}, params or {})
+            await write.audit_admin(principal, "strategy.add", f"strategy:{str_id}", bot_id=row["bot_id"])
             return await must_read(write, str_id, principal)
 
     async def modify(
@@ -126,6 +127,7 @@ class Strategies:
             if row:
                 await write.connection.execute(update(strategies).where(strategies.c.str_id == str_id).values(**row))
             await write_params(write, strategies_params, {"str_id": str_id}, params or {})
+            await write.audit_admin(principal, "strategy.modify", f"strategy:{str_id}", fields=sorted(row))
             return await must_read(write, str_id, principal)
 
     async def remove(self, str_id: int, principal: Principal | None) -> Strategy:
@@ -134,6 +136,7 @@ class Strategies:
         async with self._database.write() as write:
             strategy = await must_read(write, str_id, principal)
             await write.connection.execute(delete(strategies).where(strategies.c.str_id == str_id))
+            await write.audit_admin(principal, "strategy.remove", f"strategy:{str_id}", bot_id=strategy.bot_id)
             return strategy
 
     async def remove_of_bot(self, bot_id: int, principal: Principal | None) -> int:
@@ -141,6 +144,7 @@ class Strategies:
         may_write(principal)
         async with self._database.write() as write:
             await must_read_bot(write, bot_id, principal)
+            await write.audit_admin(principal, "strategy.remove", f"bot:{bot_id}")
             return (await write.connection.execute(delete(strategies).where(strategies.c.bot_id == bot_id))).rowcount
 
 

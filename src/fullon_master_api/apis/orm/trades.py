@@ -142,6 +142,7 @@ class Trades:
                 saved += await _save_series(write, [row for row in rows if (row["ex_id"], row["symbol"]) == (ex_id, symbol)])
             for trade in saved:
                 write.emit(trades_topic(trade.uid), "trade", trade)
+                await write.audit_admin(principal, "trade.save", f"trade:{trade.trade_id}", uid=trade.uid)
         return saved
 
     async def save_trade(self, values: Mapping[str, object], *, principal: Principal | None = None) -> Trade:
