@@ -94,6 +94,32 @@ def test_a_plan_is_explained(tmp_path: Path) -> None:
     assert "ticker" in done.stdout
 
 
+def test_market_data_goes_in_and_comes_out_as_it_was(tmp_path: Path) -> None:
+    recorded = tmp_path / "trades.csv"
+    rows = [f"{1_700_000_000_000 + 1_000 * n},{n},{100 + n % 7}.{n % 10},0.{n % 9 + 1},buy" for n in range(1, 300)]
+    recorded.write_text("\n".join(["ts_ms,trade_id,price,amount,taker_side", *rows, "oops,1,1,1,buy"]) + "\n")
+    words = ("import", str(recorded), "--exchange", "kraken", "--symbol", "BTC/USD")
+
+    tried = fullon(*words, "--dry-run", folder=tmp_path)
+    assert "read 300, good 299, repeated 0, refused 1" in tried.stdout, tried.output
+    assert "line 301" in tried.stdout
+    done = fullon(*words, folder=tmp_path)
+    assert "read 300, stored 299, repeated 0, refused 1" in done.stdout, done.output
+    again = fullon(*words, "--restart", folder=tmp_path)
+    assert "stored 0, repeated 299" in again.stdout, again.output
+
+    out = tmp_path / "out.parquet"
+    assert fullon("export", "kraken", "BTC/USD", str(out), folder=tmp_path).exit_code == 0
+    other = tmp_path / "other"
+    back = fullon("import", str(out), "--exchange", "kraken", "--symbol", "BTC/USD", folder=other)
+    assert "read 299, stored 299" in back.stdout, back.output
+
+    missing = fullon("export", "kraken", "NOT/THERE", str(out), folder=tmp_path)
+    assert missing.exit_code == 1 or "nothing is stored" in str(missing.exception)
+    wrong = fullon("export", "kraken", "BTC/USD", str(out), "--timeframe", "7m", folder=tmp_path)
+    assert "must be one of 1m" in str(wrong.exception)
+
+
 def test_a_bad_setting_is_said_and_not_traced(tmp_path: Path) -> None:
     env = os.environ | {"PORT": "not a port", "DATA_DIR": str(tmp_path)}
 

@@ -22,6 +22,7 @@ from fullon_master_api.demo import ADMIN_MAIL, BALANCES, PASSWORD, TRADER_MAIL, 
 from fullon_master_api.errors import GatewayError
 from fullon_master_api.exchanges.paper import PaperOptions, open_paper
 from fullon_master_api.executor.engine import Engine
+from fullon_master_api.files import export_command, import_command
 from fullon_master_api.logs import configure_logs
 from fullon_master_api.people import people
 from fullon_master_api.schema import build_schema
@@ -38,6 +39,8 @@ cli = typer.Typer(
 migrations = typer.Typer(no_args_is_help=True, help="Bring the SQL stores to another version of their tables.")
 cli.add_typer(migrations, name="migrate")
 cli.add_typer(people, name="user")
+cli.command("import")(import_command)
+cli.command("export")(export_command)
 
 
 @cli.command()
