@@ -56,13 +56,37 @@ async def test_a_stalled_feed_ends_although_heartbeats_come(paper: PaperExchange
     assert await collect(kraken.stream_trades("BTC/USD"), lambda seen: len(seen) >= 60)
 
 
-async def test_a_silent_socket_ends_its_streams(paper: PaperExchange) -> None:
+async def test_a_silent_socket_ends_its_streams_and_the_next_reader_gets_a_new_one(paper: PaperExchange) -> None:
     kraken = open_exchange("kraken", base_url=paper.url, timeout_s=1.0, stall_s=60.0)
-    stream = kraken.stream_trades("BTC/USD")
-    await anext(stream)
+    one, two = kraken.stream_trades("BTC/USD"), kraken.stream_tickers(["ETH/USD"])
+    await anext(one)
+    await anext(two)
     paper.faults.silent = True
     with pytest.raises(ExchangeUnavailable, match="nothing came over the socket"):
-        await collect(stream, lambda _: False)
+        await collect(one, lambda _: False)
+    with pytest.raises(ExchangeUnavailable, match="nothing came over the socket"):
+        await collect(two, lambda _: False)
+
+    paper.faults.clear()
+    assert await collect(kraken.stream_trades("BTC/USD"), lambda seen: len(seen) >= 60)
+    await kraken.aclose()
+
+
+async def test_many_calls_that_wait_for_their_turn_do_not_use_up_their_time(paper: PaperExchange) -> None:
+    kraken = open_exchange("kraken", base_url=paper.url, timeout_s=1.0)
+    await kraken.load_markets()
+    paper.faults.rest_delay_s = 0.4
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*(kraken.fetch_tickers(["BTC/USD"]) for _ in range(16)))
+
+    assert [len(tickers) for tickers in answers] == [1] * 16
+
+    calls = [asyncio.ensure_future(kraken.fetch_tickers(["BTC/USD"])) for _ in range(8)]
+    await kraken.fetch_tickers(["BTC/USD"])
+    for call in calls:
+        call.cancel()  # Also those whose turn had not come.
+    assert await asyncio.gather(*calls, return_exceptions=True)
+    paper.faults.clear()
     await kraken.aclose()
 
 

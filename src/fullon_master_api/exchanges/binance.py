@@ -53,17 +53,17 @@ class BinanceExchange(CcxtExchange):
         """
         await self.ready([symbol])
         count, start_ns = min(limit, PAGE_MAX), since_ns
-        rows = await self.call(self.wire.fetch_trades(symbol, start_ns // 1_000_000, count))
+        rows = await self.call(self.wire.fetch_trades, symbol, start_ns // 1_000_000, count)
         while not rows and start_ns + HOUR_NS < time.time_ns():
             traded_ns = await self._next_traded(symbol, start_ns + HOUR_NS)
             if traded_ns is None:
                 return []
             start_ns = traded_ns
-            rows = await self.call(self.wire.fetch_trades(symbol, start_ns // 1_000_000, count))
+            rows = await self.call(self.wire.fetch_trades, symbol, start_ns // 1_000_000, count)
         full = len(rows) >= count
         while full and rows[0]["timestamp"] == rows[-1]["timestamp"]:
             after = max(int(row["id"]) for row in rows) + 1
-            more = await self.call(self.wire.fetch_trades(symbol, None, PAGE_MAX, {"fromId": after}))
+            more = await self.call(self.wire.fetch_trades, symbol, None, PAGE_MAX, {"fromId": after})
             full = len(more) >= PAGE_MAX
             rows += more
         trades = [trade for trade in map(self.market_trade, rows) if trade is not None and trade.event_ns >= since_ns]
@@ -79,7 +79,7 @@ class BinanceExchange(CcxtExchange):
         for timeframe, count in (("1d", 1000), ("1h", 25)):
             span_ns = int(self.wire.parse_timeframe(timeframe)) * 1_000_000_000
             opened_ms = start_ns // span_ns * span_ns // 1_000_000
-            rows = await self.call(self.wire.fetch_ohlcv(symbol, timeframe, opened_ms, count))
+            rows = await self.call(self.wire.fetch_ohlcv, symbol, timeframe, opened_ms, count)
             traded = (int(row[0]) * 1_000_000 for row in rows if positive(row[5]) is not None)
             opened_ns = next((at_ns for at_ns in traded if at_ns + span_ns > start_ns), None)
             if opened_ns is None:

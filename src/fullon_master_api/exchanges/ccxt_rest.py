@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from fullon_master_api.errors import ExchangeRefused, ExchangeUnavailable
 from fullon_master_api.exchanges.adapter import Fill, Market, OrderRequest, OrderState
@@ -14,9 +14,8 @@ from fullon_master_api.exchanges.ccxt_errors import exchange_errors
 from fullon_master_api.exchanges.wire_values import decimal, milliseconds_ns, plain, positive
 from fullon_master_api.model import Balance, Candle, MarketTrade, OrderStatus, OrderType, Side, Ticker, Timeframe
 
-T = TypeVar("T")
-
 ZERO: Final = Decimal(0)
+PUBLIC_MAX: Final = 4
 STATUSES: Final = {
     "open": OrderStatus.OPEN,
     "closed": OrderStatus.FILLED,
@@ -38,27 +37,30 @@ ORDER_TYPES: Final = {
 
 
 class CcxtRest:
-    """Everything an exchange answers once. Each call has a time limit; private ones go one after another.
+    """Everything an exchange answers once. Each call has a time limit, from when its turn has come.
 
-    One after another, because a nonce must rise in the order in which requests arrive (Kraken: `EAPI:Invalid nonce`).
+    Private ones go one after another, because a nonce must rise in the order in which requests arrive (Kraken: `EAPI:Invalid
+    nonce`). Of the public ones a few go at a time: ccxt holds them back to the exchange's rate, and many that wait there
+    together would use up their time before they are sent.
     """
 
     def __init__(self, name: str, wire: Any, *, timeout_s: float) -> None:
         self.name = name
         self.wire = wire
         self.timeout_s = timeout_s
+        self._public = asyncio.Semaphore(PUBLIC_MAX)
         self._private = asyncio.Lock()
         self._loading = asyncio.Lock()
 
-    async def call(self, answer: Awaitable[T]) -> T:
+    async def call(self, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         with exchange_errors(self.name):
-            async with asyncio.timeout(self.timeout_s):
-                return await answer
+            async with self._public, asyncio.timeout(self.timeout_s):
+                return await method(*arguments)
 
-    async def call_private(self, method: Any, *arguments: Any, **named: Any) -> Any:
+    async def call_private(self, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         with exchange_errors(self.name):
-            async with asyncio.timeout(self.timeout_s), self._private:
-                return await method(*arguments, **named)
+            async with self._private, asyncio.timeout(self.timeout_s):
+                return await method(*arguments)
 
     async def load_markets(self) -> dict[str, Market]:
         """Every spot market by its unified name."""
@@ -70,7 +72,7 @@ class CcxtRest:
         async with self._loading:
             # One at a time: ccxt gives all callers one task, which the first of them to be cancelled ends for the others.
             if not self.wire.markets:
-                await self.call(self.wire.load_markets())
+                await self.call(self.wire.load_markets)
         for symbol in symbols:
             if symbol not in self.wire.markets:
                 raise ExchangeRefused(f"{self.name}: no market {symbol!r}")
@@ -78,7 +80,7 @@ class CcxtRest:
     async def fetch_tickers(self, symbols: Sequence[str]) -> list[Ticker]:
         """The ticker of each symbol, in the order asked, without those that have none now."""
         await self.ready(symbols)
-        rows = await self.call(self.wire.fetch_tickers(list(symbols)))
+        rows = await self.call(self.wire.fetch_tickers, list(symbols))
         now_ns = time.time_ns()
         return [self.ticker(rows[symbol], now_ns) for symbol in symbols if symbol in rows]
 
@@ -104,7 +106,7 @@ class CcxtRest:
     async def fetch_trades(self, symbol: str, *, since_ns: int, limit: int) -> list[MarketTrade]:
         """Trades from `since_ns` on, oldest first; those of one millisecond are never split between two pages."""
         await self.ready([symbol])
-        rows = await self.call(self.wire.fetch_trades(symbol, since_ns // 1_000_000, limit))
+        rows = await self.call(self.wire.fetch_trades, symbol, since_ns // 1_000_000, limit)
         trades = [trade for trade in map(self.market_trade, rows) if trade is not None and trade.event_ns >= since_ns]
         return whole_instants(trades, full=len(rows) >= limit)
 
@@ -127,7 +129,7 @@ class CcxtRest:
         await self.ready([symbol])
         if timeframe.value not in (self.wire.timeframes or {}):
             raise ExchangeRefused(f"{self.name}: no candles of {timeframe.value}")
-        rows = await self.call(self.wire.fetch_ohlcv(symbol, timeframe.value, since_ns // 1_000_000, limit))
+        rows = await self.call(self.wire.fetch_ohlcv, symbol, timeframe.value, since_ns // 1_000_000, limit)
         span_ms = int(self.wire.parse_timeframe(timeframe.value)) * 1000
         now_ms = time.time_ns() // 1_000_000
         candles = [candle(row, final=row[0] + span_ms <= now_ms) for row in rows]

@@ -12,8 +12,11 @@ import msgspec
 from ccxt.async_support.base.ws.client import Client
 
 from fullon_master_api.errors import ExchangeUnavailable
+from fullon_master_api.logs import get_logger
 
 MESSAGES_MAX: Final = 20_000
+
+log = get_logger(__name__)
 
 decode_exact = msgspec.json.Decoder(float_hook=str).decode
 """JSON whose numbers with a point stay text, so that `0.00012300` keeps its zeros and 1762795433.9717445 its last digit."""
@@ -28,9 +31,9 @@ class ExactClient(Client):  # type: ignore[misc]
 
     def handle_text_or_binary_message(self, data: Any) -> None:
         try:
-            message = decode_exact(data)
-            self.on_message_callback(self, message)
-        except (msgspec.DecodeError, ccxt.BaseError, LookupError, TypeError, ValueError, AttributeError) as error:
+            self.on_message_callback(self, decode_exact(data))
+        except Exception as error:  # Told to every reader of the connection, and written down: it may be our own mistake.
+            log.warning("exchange.message_unreadable", url=self.url, error=repr(error), exc_info=True)
             self.on_error(ccxt.NetworkError(f"a message could not be read: {type(error).__name__}: {error}"))
 
 

@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
+import ccxt
+
 from fullon_master_api.errors import ExchangeRefused, ExchangeUnavailable
 from fullon_master_api.exchanges.adapter import Capabilities, Fill, OrderState
 from fullon_master_api.exchanges.candle_sequence import CandleSequence
@@ -75,7 +77,8 @@ class KrakenExchange(CcxtRest):
                 if batch:
                     heard_s = time.monotonic()
                 elif silent_s(client) > self.timeout_s:
-                    raise ExchangeUnavailable(f"kraken: nothing came over the socket for {self.timeout_s:g} s")
+                    # Dropped, so that whoever comes next gets a new one; all its readers are told.
+                    client.on_error(ccxt.NetworkError(f"nothing came over the socket for {self.timeout_s:g} s"))
                 elif time.monotonic() - heard_s > stall_s:
                     raise ExchangeUnavailable(f"kraken: {channel} sent nothing for {stall_s:g} s although the socket lives")
                 yield batch
@@ -150,7 +153,7 @@ class KrakenExchange(CcxtRest):
         found: dict[str, MarketTrade] = {}
         cursor, full, count = max(0, since_ns - OVERLAP_NS), True, min(PAGE_MAX, limit + PAGE_SPARE)
         while full and len(found) < limit:
-            answer = await self.call(self.wire.publicGetTrades({"pair": pair, "since": str(cursor), "count": count}))
+            answer = await self.call(self.wire.publicGetTrades, {"pair": pair, "since": str(cursor), "count": count})
             result = answer["result"]
             rows = result.get(pair) or []
             before = len(found)

@@ -15,6 +15,7 @@ from fullon_master_api.exchanges.ccxt_errors import exchange_errors, translated
 from fullon_master_api.exchanges.ccxt_wire import ExactExchange, Feed
 
 PRIVATE: Final = ("executions", "balances")
+UNSUBSCRIBE_S: Final = 2.0  # A socket that does not answer must not hold up the end of its readers.
 STATES: Final = ("ticker", "ohlc")  # channels whose newest message says all
 
 Topic = tuple[str, str]
@@ -127,7 +128,7 @@ class KrakenWire(ExactExchange, ccxt.pro.kraken):  # type: ignore[misc]
         finally:
             # The connection may be gone, and then nothing is left to unsubscribe.
             with suppress(ccxt.BaseError, ConnectionError, TimeoutError, ExchangeRefused, ExchangeUnavailable):
-                async with asyncio.timeout(timeout_s), self.changing:
+                async with asyncio.timeout(min(timeout_s, UNSUBSCRIBE_S)), self.changing:
                     left = self._left(feed, topics)
                     if left and url in self.clients:
                         await self._ask("unsubscribe", url, channel, left, params)
