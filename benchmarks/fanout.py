@@ -250,6 +250,7 @@ def main() -> None:
         if node is not None:
             install_node(node)
         for name in peers:
+            print(f"{name} …", file=sys.stderr, flush=True)
             with running(name, node) as peer:
                 run = measure(name, peer, subscribers=options.subscribers, seconds=seconds)
             with running(name, node) as peer:

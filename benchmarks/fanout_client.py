@@ -74,6 +74,7 @@ class Crowd:
         started = time.monotonic()
         for start in range(0, count, BATCH):
             self._connect(min(BATCH, count - start), queries)
+            self._show_life()
         return time.monotonic() - started
 
     def _connect(self, count: int, queries: Sequence[str]) -> None:

@@ -62,6 +62,7 @@ async def serve(app: Any, token: str, publish: Publish, *, ws: Any = None) -> No
     config = server_config(app, uvloop_enabled=True, message_bytes_max=1_000_000)
     if ws is not None:
         config.ws = ws
+        config.ws_ping_interval = None  # The load client answers no pings.
     server, stop = Server(config), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server.serve_until(stop, listener))

@@ -248,8 +248,12 @@ class Connection(asyncio.Protocol):
             self._give_up = asyncio.get_running_loop().call_later(CLOSE_WAIT_S, self._transport.abort)
 
     def _write(self, data: bytes) -> None:
-        if not self._transport.is_closing():
+        if self._transport.is_closing():
+            return
+        try:
             self._transport.write(data)
+        except RuntimeError:  # uvloop: the handle closed in this turn of the loop; `connection_lost` is on its way.
+            self._transport.abort()
 
 
 def shrink_send_buffer(transport: asyncio.Transport) -> None:

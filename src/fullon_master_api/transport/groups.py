@@ -87,7 +87,8 @@ class Member:
             self.bytes_pending += len(waiting.body.body)
         if older is not None and older.body is not None:
             self.bytes_pending -= len(older.body.body)
-        if len(self.pending) > PENDING_MAX or self.bytes_pending > PENDING_BYTES_MAX:
+        count = len(self.pending)
+        if count > PENDING_MAX or (self.bytes_pending > PENDING_BYTES_MAX and count > 1):
             raise SlowConsumer(f"more than {PENDING_MAX} events or {PENDING_BYTES_MAX} bytes waited to be read")
         return older is not None
 
