@@ -16,7 +16,11 @@ from fullon_master_api.model import Candle, MarketTrade, OrderType, Side, Timefr
 from tests.apis.ohlcv.judge import NS, Judge, Judged
 
 SYMBOLS = (f"S{number}/USD" for number in itertools.count())
-LAWS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+LAWS = settings(
+    max_examples=150 if os.environ.get("PROFILE") == "ci" else 15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 FROM_S = 1_698_500_000  # 2023-10-28, the night before Europe's clocks go back
 ZONES = ("UTC", "Europe/Madrid", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe")
 

@@ -21,9 +21,6 @@ T = TypeVar("T")
 MIGRATION_LOCK: Final = 7_031_001  # an advisory lock: one process changes tables, others wait
 PARTITION_LOCK: Final = 7_031_002
 PARTITIONS: Final = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'market_trades'::regclass"
-# Every statement here walks an index from a short list. A table that was just filled has no statistics yet, and with these
-# plans the planner cannot choose to read it as a whole for each item of the list. Compiling would cost more than they do.
-PLANNING: Final = dict.fromkeys(("jit", "enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material"), "off")
 COPY_ROWS_MIN: Final = 500  # from here on a COPY into a staging table is faster than a statement a row
 
 
@@ -141,7 +138,7 @@ _AWAY: Final = (
 async def open_postgres(url: str, *, pool_size: int, timeout_s: float, migrate: bool) -> PostgresDriver:
     """Raises: StoreUnavailable."""
     dsn = re.sub(r"^postgres(?:ql)?(\+\w+)?://", "postgresql://", url)
-    settings = PLANNING | {"application_name": "fullon-ohlcv"}
+    settings = {"jit": "off", "application_name": "fullon-ohlcv"}  # compiling costs more than these short statements
     try:
         pool = await asyncpg.create_pool(
             dsn, min_size=1, max_size=pool_size, timeout=timeout_s, command_timeout=timeout_s, server_settings=settings

@@ -1,8 +1,9 @@
 """The SQL of the candle store, written once for PostgreSQL and SQLite.
 
-Parameters are `$1` …; `KEYS($1)` is a list of (exchange, symbol), `INTS($1)` and `WORDS($1)` lists of values. `THEN JOIN` is
-a join that begins with its left side, which SQLite must be told. `sqlite_sql` and `postgres_sql` turn these into what
-their engine takes.
+Parameters are `$1` …; `KEYS($1)` is a list of (exchange, symbol), `INTS($1)` and `WORDS($1)` lists of values. `THEN JOIN table t
+ON [[condition]]` walks an index for each row of its left side. Both engines must be told: SQLite has no statistics,
+PostgreSQL has none of a table that was just filled, and each then read whole series for every item of a short list.
+`sqlite_sql` and `postgres_sql` turn these into what their engine takes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from fullon_master_api.apis.ohlcv.records import Source
 SCALE: Final = "s.price_exponent + 100 * s.quantity_exponent + 10000 * s.price_decimals + 1000000 * s.quantity_decimals"
 SERIES: Final = "series_id, price_exponent, quantity_exponent, price_decimals, quantity_decimals, candles_kept_s, trades_kept_s"
 
+THEN_JOIN: Final = re.compile(r"THEN JOIN (\w+) (\w+) ON \[\[(.*?)\]\]", re.DOTALL)
+
 # Reads of many rows leave their order to `reading.by_position`: rows come out of the index nearly sorted, which a sort of
 # Python finishes at once, where SQLite would build a second tree of them.
 
@@ -30,7 +33,7 @@ WITH k AS MATERIALIZED (
         AND c.opened_s >= $3::bigint AND c.opened_s < $4::bigint ORDER BY c.opened_s DESC LIMIT 1 OFFSET $5::bigint - 1),
       $3::bigint) AS low_s,
     $4::bigint AS high_s
-  FROM KEYS($1) q THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+  FROM KEYS($1) q THEN JOIN market_series s ON [[s.exchange = q.exchange AND s.symbol = q.symbol]]
 )"""  # noqa: S608
 
 # The same from the other end: the oldest rows of [low, high).
@@ -40,13 +43,13 @@ WITH k AS MATERIALIZED (
     COALESCE((SELECT c.opened_s FROM market_candles c WHERE c.series_id = s.series_id AND c.timeframe_s = $2::int
         AND c.opened_s >= $3::bigint AND c.opened_s < $4::bigint ORDER BY c.opened_s LIMIT 1 OFFSET $5::bigint),
       $4::bigint) AS high_s
-  FROM KEYS($1) q THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+  FROM KEYS($1) q THEN JOIN market_series s ON [[s.exchange = q.exchange AND s.symbol = q.symbol]]
 )"""  # noqa: S608
 
 _ROWS: Final = """
 SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final
-FROM k THEN JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
-  AND c.opened_s >= k.low_s AND c.opened_s < k.high_s"""
+FROM k THEN JOIN market_candles c ON [[c.series_id = k.series_id AND c.timeframe_s = $2::int
+  AND c.opened_s >= k.low_s AND c.opened_s < k.high_s]]"""
 
 READ_NEWEST: Final = _NEWEST + _ROWS
 READ_OLDEST: Final = _OLDEST + _ROWS
@@ -59,8 +62,8 @@ _CLOCKED_ROWS: Final = f"""
 SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final,
   CASE WHEN k.clock_s < k.minute_clock_s THEN k.minute_clock_s ELSE k.clock_s END
 FROM (SELECT k.*, {_CLOCK} AS clock_s, {_MINUTE_CLOCK} AS minute_clock_s FROM k) k
-  THEN JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
-  AND c.opened_s >= k.low_s AND c.opened_s < k.high_s"""  # noqa: S608
+  THEN JOIN market_candles c ON [[c.series_id = k.series_id AND c.timeframe_s = $2::int
+  AND c.opened_s >= k.low_s AND c.opened_s < k.high_s]]"""  # noqa: S608
 READ_CLOCKED_NEWEST: Final = _NEWEST + _CLOCKED_ROWS
 READ_CLOCKED_OLDEST: Final = _OLDEST + _CLOCKED_ROWS
 
@@ -68,10 +71,10 @@ READ_CLOCKED_OLDEST: Final = _OLDEST + _CLOCKED_ROWS
 READ_MINUTES: Final = f"""
 SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final
 FROM (SELECT q.position, s.series_id, {SCALE} AS scale FROM KEYS($1) q
-    THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol) k
+    THEN JOIN market_series s ON [[s.exchange = q.exchange AND s.symbol = q.symbol]]) k
   CROSS JOIN INTS($2) h
-  THEN JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = 60 AND c.opened_s >= h.value
-    AND c.opened_s < h.value + 3600"""  # noqa: S608
+  THEN JOIN market_candles c ON [[c.series_id = k.series_id AND c.timeframe_s = 60 AND c.opened_s >= h.value
+    AND c.opened_s < h.value + 3600]]"""  # noqa: S608
 
 # $6 origin, $7 width in seconds: stored rows added up to wider ones. A candle is final once the base has passed its end.
 _AGGREGATED: Final = """,
@@ -81,16 +84,16 @@ g AS (
     max(c.high) AS high, min(c.low) AS low, CAST(sum(c.volume) AS bigint) AS volume,
     CAST(sum(c.volume_high) AS bigint) AS volume_high,
     CASE WHEN count(c.trades) = count(*) THEN CAST(sum(c.trades) AS bigint) END AS trades
-  FROM k THEN JOIN market_candles c ON c.series_id = k.series_id AND c.timeframe_s = $2::int
-    AND c.opened_s >= k.low_s AND c.opened_s < k.high_s
+  FROM k THEN JOIN market_candles c ON [[c.series_id = k.series_id AND c.timeframe_s = $2::int
+    AND c.opened_s >= k.low_s AND c.opened_s < k.high_s]]
   GROUP BY 1, 2, 3, 4
 )
 SELECT g.position, g.scale, g.bucket_s, o.open, g.high, g.low, e.close, g.volume, g.volume_high, g.trades,
   CASE WHEN g.bucket_s + $7::bigint <= (SELECT c.opened_s + c.final * $2::int FROM market_candles c
       WHERE c.series_id = g.series_id AND c.timeframe_s = $2::int ORDER BY c.opened_s DESC LIMIT 1) THEN 1 ELSE 0 END
 FROM g
-  THEN JOIN market_candles o ON o.series_id = g.series_id AND o.timeframe_s = $2::int AND o.opened_s = g.first_s
-  THEN JOIN market_candles e ON e.series_id = g.series_id AND e.timeframe_s = $2::int AND e.opened_s = g.last_s"""
+  THEN JOIN market_candles o ON [[o.series_id = g.series_id AND o.timeframe_s = $2::int AND o.opened_s = g.first_s]]
+  THEN JOIN market_candles e ON [[e.series_id = g.series_id AND e.timeframe_s = $2::int AND e.opened_s = g.last_s]]"""
 
 READ_AGGREGATED_NEWEST: Final = _NEWEST + _AGGREGATED
 READ_AGGREGATED_OLDEST: Final = _OLDEST + _AGGREGATED
@@ -102,7 +105,7 @@ SELECT q.position, {SCALE} AS scale,
     ORDER BY c.opened_s DESC LIMIT 1),
   (SELECT c.opened_s FROM market_candles c WHERE c.series_id = s.series_id AND c.timeframe_s = $2::int
     AND c.opened_s >= $4::bigint ORDER BY c.opened_s LIMIT 1)
-FROM KEYS($1) q THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol"""  # noqa: S608
+FROM KEYS($1) q THEN JOIN market_series s ON [[s.exchange = q.exchange AND s.symbol = q.symbol]]"""  # noqa: S608
 
 # $1 keys, $2 low, $3 high in nanoseconds, $4 rows.
 _TRADES_NEWEST: Final = f"""
@@ -111,26 +114,26 @@ WITH k AS MATERIALIZED (
     COALESCE((SELECT t.event_ns FROM market_trades t WHERE t.series_id = s.series_id AND t.event_ns >= $2::bigint
         AND t.event_ns < $3::bigint ORDER BY t.event_ns DESC LIMIT 1 OFFSET $4::bigint - 1), $2::bigint) AS low_ns,
     $3::bigint AS high_ns
-  FROM KEYS($1) q THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+  FROM KEYS($1) q THEN JOIN market_series s ON [[s.exchange = q.exchange AND s.symbol = q.symbol]]
 )"""  # noqa: S608
 _TRADES_OLDEST: Final = f"""
 WITH k AS MATERIALIZED (
   SELECT q.position AS position, s.series_id AS series_id, {SCALE} AS scale, $2::bigint AS low_ns,
     COALESCE((SELECT t.event_ns + 1 FROM market_trades t WHERE t.series_id = s.series_id AND t.event_ns >= $2::bigint
         AND t.event_ns < $3::bigint ORDER BY t.event_ns LIMIT 1 OFFSET $4::bigint - 1), $3::bigint) AS high_ns
-  FROM KEYS($1) q THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+  FROM KEYS($1) q THEN JOIN market_series s ON [[s.exchange = q.exchange AND s.symbol = q.symbol]]
 )"""  # noqa: S608
 _TRADE_ROWS: Final = """
 SELECT k.position, k.scale, t.event_ns, t.trade_number, t.trade_text, t.price, t.quantity, t.quantity_high, t.side, t.order_type
-FROM k THEN JOIN market_trades t ON t.series_id = k.series_id AND t.event_ns >= k.low_ns AND t.event_ns < k.high_ns"""
+FROM k THEN JOIN market_trades t ON [[t.series_id = k.series_id AND t.event_ns >= k.low_ns AND t.event_ns < k.high_ns]]"""
 READ_TRADES_NEWEST: Final = _TRADES_NEWEST + _TRADE_ROWS
 READ_TRADES_OLDEST: Final = _TRADES_OLDEST + _TRADE_ROWS
 
 # $1, $2 a series, $3 … $5 the last trade that was read, $6 end, $7 rows.
 SCAN_TRADES: Final = f"""
 SELECT 0, {SCALE} AS scale, t.event_ns, t.trade_number, t.trade_text, t.price, t.quantity, t.quantity_high, t.side, t.order_type
-FROM market_series s THEN JOIN market_trades t ON t.series_id = s.series_id
-  AND (t.event_ns, t.trade_number, t.trade_text) > ($3::bigint, $4::bigint, $5::text) AND t.event_ns < $6::bigint
+FROM market_series s THEN JOIN market_trades t ON [[t.series_id = s.series_id
+  AND (t.event_ns, t.trade_number, t.trade_text) > ($3::bigint, $4::bigint, $5::text) AND t.event_ns < $6::bigint]]
 WHERE s.exchange = $1::text AND s.symbol = $2::text
 ORDER BY t.event_ns, t.trade_number, t.trade_text LIMIT $7::bigint"""  # noqa: S608
 
@@ -138,7 +141,7 @@ READ_SERIES: Final = f"SELECT {SERIES} FROM market_series WHERE exchange = $1::t
 
 READ_COVERAGE: Final = """
 SELECT q.position, v.start_ns, v.end_ns FROM KEYS($1) q
-  THEN JOIN market_series s ON s.exchange = q.exchange AND s.symbol = q.symbol
+  THEN JOIN market_series s ON [[s.exchange = q.exchange AND s.symbol = q.symbol]]
   JOIN market_coverage v ON v.series_id = s.series_id AND v.kind = $2::int
 ORDER BY q.position, v.start_ns"""
 
@@ -190,11 +193,11 @@ GROW_QUANTITIES: Final = (
 )
 
 KNOWN_NUMBERS: Final = """
-SELECT t.trade_number FROM INTS($2) w THEN JOIN market_trades t ON t.series_id = $1::int AND t.trade_number = w.value
-  AND t.trade_text = ''"""
+SELECT t.trade_number FROM INTS($2) w THEN JOIN market_trades t ON [[t.series_id = $1::int AND t.trade_number = w.value
+  AND t.trade_text = '']]"""
 KNOWN_TEXTS: Final = """
-SELECT t.trade_text FROM WORDS($2) w THEN JOIN market_trades t ON t.series_id = $1::int AND t.trade_number = $3::bigint
-  AND t.trade_text = w.value"""
+SELECT t.trade_text FROM WORDS($2) w THEN JOIN market_trades t ON [[t.series_id = $1::int AND t.trade_number = $3::bigint
+  AND t.trade_text = w.value]]"""
 TRADE_COLUMNS: Final = (
     "series_id",
     "event_ns",
@@ -218,7 +221,7 @@ FROM INTS($2) m"""
 
 CANDLES_AT: Final = """
 SELECT c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.source, c.final
-FROM INTS($3) m THEN JOIN market_candles c ON c.series_id = $1::int AND c.timeframe_s = $2::int AND c.opened_s = m.value"""
+FROM INTS($3) m THEN JOIN market_candles c ON [[c.series_id = $1::int AND c.timeframe_s = $2::int AND c.opened_s = m.value]]"""
 CANDLE_COLUMNS: Final = (
     "series_id",
     "timeframe_s",
@@ -249,12 +252,12 @@ FROM (
   SELECT m.value AS bucket_s, min(c.opened_s) AS first_s, max(c.opened_s) AS last_s, max(c.high) AS high, min(c.low) AS low,
     CAST(sum(c.volume) AS bigint) AS low_sum, CAST(sum(c.volume_high) AS bigint) AS high_sum,
     CASE WHEN count(c.trades) = count(*) THEN CAST(sum(c.trades) AS bigint) END AS trades
-  FROM INTS($4) m THEN JOIN market_candles c ON c.series_id = $1::int AND c.timeframe_s = $2::int
-    AND c.opened_s >= m.value AND c.opened_s < m.value + $3::int
+  FROM INTS($4) m THEN JOIN market_candles c ON [[c.series_id = $1::int AND c.timeframe_s = $2::int
+    AND c.opened_s >= m.value AND c.opened_s < m.value + $3::int]]
   GROUP BY m.value
 ) g
-  THEN JOIN market_candles o ON o.series_id = $1::int AND o.timeframe_s = $2::int AND o.opened_s = g.first_s
-  THEN JOIN market_candles e ON e.series_id = $1::int AND e.timeframe_s = $2::int AND e.opened_s = g.last_s
+  THEN JOIN market_candles o ON [[o.series_id = $1::int AND o.timeframe_s = $2::int AND o.opened_s = g.first_s]]
+  THEN JOIN market_candles e ON [[e.series_id = $1::int AND e.timeframe_s = $2::int AND e.opened_s = g.last_s]]
 WHERE true"""  # noqa: S608
 ROLL_UP: Final = (
     _ROLL_UP
@@ -321,7 +324,8 @@ def sqlite_sql(text: str) -> str:
         text,
     )
     text = re.sub(r"(INTS|WORDS)\((\$\d+)\)", r"(SELECT value FROM json_each(\2))", text)
-    return re.sub(r"\$(\d)", r"?\1", text.replace("FORUPDATE", "").replace("THEN JOIN", "CROSS JOIN"))
+    text = THEN_JOIN.sub(r"CROSS JOIN \1 \2 ON (\3)", text)
+    return re.sub(r"\$(\d)", r"?\1", text.replace("FORUPDATE", ""))
 
 
 @lru_cache(maxsize=256)
@@ -334,4 +338,6 @@ def postgres_sql(text: str) -> str:
     )
     text = re.sub(r"INTS\((\$\d+)\)", r"(SELECT unnest(\1::bigint[]) AS value)", text)
     text = re.sub(r"WORDS\((\$\d+)\)", r"(SELECT unnest(\1::text[]) AS value)", text)
-    return text.replace("FORUPDATE", "FOR UPDATE").replace("THEN JOIN", "JOIN")
+    # OFFSET 0 keeps the planner from turning the lateral query into a join whose sides it may change.
+    text = THEN_JOIN.sub(r"CROSS JOIN LATERAL (SELECT * FROM \1 \2 WHERE \3 OFFSET 0) \2", text)
+    return text.replace("FORUPDATE", "FOR UPDATE")
