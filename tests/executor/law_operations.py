@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphql import (
@@ -30,13 +31,16 @@ VALUES: dict[str, list[Any]] = {
     "ID": ["1", 2],
     "Decimal": ["0.10", 7],
     "BigInt": ["5"],
+    "DateTime": ["2025-11-10T12:00:00Z"],
 }
 
 
 class Writer:
     """Writes one operation; the same random numbers write the same one."""
 
-    def __init__(self, schema: GraphQLSchema, chance: random.Random) -> None:
+    def __init__(self, schema: GraphQLSchema, chance: random.Random, named: Mapping[str, Sequence[Any]] | None = None) -> None:
+        """`named` are values for arguments and input fields of some names, where any value of their type would say little."""
+        self.named = named or {}
         self.schema = schema
         self.chance = chance
         self.fragments: list[str] = []
@@ -113,7 +117,7 @@ class Writer:
                 if chance.random() < 0.4:
                     parts.append(f"{name}: {self.variable(name, argument.type, chance)}")
                 else:
-                    parts.append(f"{name}: {self.literal(argument.type, chance, 0)}")
+                    parts.append(f"{name}: {self.literal(argument.type, chance, 0, name)}")
         return f"({', '.join(parts)})" if parts else ""
 
     def variable(self, name: str, type_: Any, chance: random.Random) -> str:
@@ -121,10 +125,10 @@ class Writer:
         if not any(definition.startswith(f"${variable}:") for definition in self.definitions):
             default = ""
             if not is_non_null_type(type_) and chance.random() < 0.3:
-                default = f" = {self.literal(type_, chance, 0)}"
+                default = f" = {self.literal(type_, chance, 0, name)}"
             self.definitions.append(f"${variable}: {type_}{default}")
             if is_non_null_type(type_) or chance.random() < 0.7:
-                self.variables[variable] = self.value(type_, chance, 0)
+                self.variables[variable] = self.value(type_, chance, 0, name)
         return f"${variable}"
 
     def directives(self) -> str:
@@ -142,21 +146,21 @@ class Writer:
                 self.variables[name] = self.chance.random() < 0.5
         return f"@{which}(if: ${name})"
 
-    def value(self, type_: Any, chance: random.Random, depth: int) -> Any:
-        """A JSON value of an input type."""
+    def value(self, type_: Any, chance: random.Random, depth: int, name: str = "") -> Any:
+        """A JSON value of an input type, for an argument or an input field of that name."""
         if is_non_null_type(type_):
-            return self.value(type_.of_type, chance, depth)
+            return self.value(type_.of_type, chance, depth, name)
         if depth and chance.random() < 0.15:
             return None
         if is_list_type(type_):
             inner = type_.of_type
-            items = [self.value(inner, chance, depth + 1) for _ in range(chance.randrange(3))]
+            items = [self.value(inner, chance, depth + 1, name) for _ in range(chance.randrange(3))]
             return [item for item in items if item is not None or not is_non_null_type(inner)]
         if is_input_object_type(type_):
             return self.object(type_, chance, depth)
         if isinstance(type_, GraphQLEnumType):
             return chance.choice(list(type_.values))
-        return chance.choice(VALUES[type_.name])
+        return chance.choice(self.named.get(name) or VALUES[type_.name])
 
     def object(self, type_: GraphQLInputObjectType, chance: random.Random, depth: int) -> dict[str, Any]:
         if type_.is_one_of:
@@ -165,13 +169,13 @@ class Writer:
         chosen = {}
         for name, field in type_.fields.items():
             if is_required_input_field(field) or (depth < 2 and chance.random() < 0.5):
-                chosen[name] = self.value(field.type, chance, depth + 1)
+                chosen[name] = self.value(field.type, chance, depth + 1, name)
                 if chosen[name] is None and is_non_null_type(field.type):
                     del chosen[name]
         return chosen
 
-    def literal(self, type_: Any, chance: random.Random, depth: int) -> str:
-        return _literal(self.value(type_, chance, depth), type_)
+    def literal(self, type_: Any, chance: random.Random, depth: int, name: str) -> str:
+        return _literal(self.value(type_, chance, depth, name), type_)
 
 
 def _literal(value: Any, type_: Any) -> str:
