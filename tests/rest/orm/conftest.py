@@ -7,7 +7,6 @@ import shutil
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
+from sqlalchemy import make_url
 
 from fullon_master_api.apis.cache import Cache, open_cache
 from fullon_master_api.apis.orm import Orm, open_orm
@@ -28,6 +28,9 @@ from fullon_master_api.model import User
 from fullon_master_api.rest.edge import Edge
 from fullon_master_api.rest.faults import install_faults
 from fullon_master_api.rest.orm import get_all_routers
+from tests.servers import drop_database, new_database, postgres_server
+
+__all__ = ["postgres_server"]
 
 PREFIX = "/api/v1/orm"
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
@@ -93,27 +96,47 @@ class Client:
         return await self.ask("POST", path, body, status=status)
 
 
-_template: list[tuple[Path, Demo]] = []
+_templates: dict[str, tuple[str, Demo]] = {}
 
 
-async def _installed(factory: pytest.TempPathFactory) -> tuple[Path, Demo]:
-    """A store with the demo's data, made once and copied for every test."""
-    if not _template:
-        path = factory.mktemp("template") / "orm.db"
-        async with open_orm(f"sqlite+aiosqlite:///{path}", credentials_key=KEY) as orm:
-            demo = await install_demo(orm, password_hash="x")
-            await orm.users.add(None, {"mail": "ben@fullon", "name": "Ben"}, password_hash="x")
-        _template.append((path, demo))
-    return _template[0]
+async def _install(url: str) -> Demo:
+    async with open_orm(url, credentials_key=KEY) as orm:
+        demo = await install_demo(orm, password_hash="x")
+        await orm.users.add(None, {"mail": "ben@fullon", "name": "Ben"}, password_hash="x")
+    return demo
+
+
+@pytest.fixture(params=("sqlite", "postgresql"))
+async def installed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[tuple[str, Demo], None]:
+    """URL of a store with the demo's data, made once for each kind of store and copied for every test."""
+    if request.param == "sqlite":
+        if request.param not in _templates:
+            path = str(tmp_path_factory.mktemp("template") / "orm.db")
+            _templates[request.param] = (path, await _install(f"sqlite+aiosqlite:///{path}"))
+        template, demo = _templates[request.param]
+        copy = tmp_path_factory.mktemp("orm") / "orm.db"
+        shutil.copy(template, copy)
+        yield f"sqlite+aiosqlite:///{copy}", demo
+        return
+    server: str = request.getfixturevalue("postgres_server")
+    if request.param not in _templates:
+        made = await new_database(server)
+        demo = await _install(made)
+        _templates[request.param] = (make_url(made).database or "", demo)
+    name, demo = _templates[request.param]
+    url = await new_database(server, template=name)
+    yield url, demo
+    await drop_database(server, url)
 
 
 @pytest.fixture
-async def stage(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Stage, None]:
-    template, demo = await _installed(tmp_path_factory)
-    shutil.copy(template, tmp_path / "orm.db")
+async def stage(installed: tuple[str, Demo]) -> AsyncGenerator[Stage, None]:
+    url, demo = installed
     signer = Signer(secret="s" * 32, algorithm="HS256", issuer="test", audience="test", life_s=60)
     async with (
-        open_orm(f"sqlite+aiosqlite:///{tmp_path / 'orm.db'}", credentials_key=KEY) as orm,
+        open_orm(url, credentials_key=KEY, migrate_up=False) as orm,
         open_passwords() as passwords,
         open_bus("memory://") as bus,
         open_cache(bus, "memory://") as cache,

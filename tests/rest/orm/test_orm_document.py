@@ -26,7 +26,7 @@ async def test_no_request_made_from_the_document_breaks_it_or_the_server(stage: 
     command = [str(Path(sys.executable).parent / "schemathesis"), "run", f"http://127.0.0.1:{port}/openapi.json"]
     command += ["-H", f"Authorization: {client.http.headers['Authorization']}", "--checks", CHECKS, "--wait-for-schema", "30"]
     # A changed password would end the session that all other requests need.
-    command += ["--exclude-path-regex", "password", "--max-examples", "15", "--phases", "coverage,fuzzing", "--no-color"]
+    command += ["--exclude-path-regex", "password", "--max-examples", "10", "--phases", "coverage,fuzzing", "--no-color"]
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server.serve())
         try:
