@@ -153,6 +153,18 @@ async def test_a_reader_that_slept_while_the_stream_was_cut_is_told(redis_url: s
     assert got == [tick(0), Gap(topic=BTC, reason="the stream was cut before it was read"), tick(1)]
 
 
+async def test_a_full_read_of_a_stream_that_was_never_cut_is_no_gap(redis_url: str) -> None:
+    async with open_bus(redis_url) as bus, heard(bus) as got, Redis.from_url(redis_url) as other:
+        pipeline = other.pipeline(transaction=True)
+        for _ in range(2000):
+            pipeline.xadd(stream_key("", BTC), {b"t": b"nobody", b"k": b"Ticker", b"p": b""})
+        await pipeline.execute()
+        await bus.publish(BTC, tick(1))
+        await until(lambda: bool(got))
+        assert (bus.health().gaps, bus.health().received) == (0, 2001)
+    assert got == [tick(1)]
+
+
 async def test_a_message_of_a_newer_release_is_skipped_and_the_next_one_arrives(redis_url: str) -> None:
     async with open_bus(redis_url) as bus, heard(bus) as got, Redis.from_url(redis_url) as other:
         for kind, payload in ((b"NotYetKnown", b"\x80"), (b"Ticker", b"\xff")):

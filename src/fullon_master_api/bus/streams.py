@@ -141,6 +141,8 @@ class RedisStreams(BroadcastBackend):
 
     async def _was_cut(self, key: bytes) -> bool:
         async with self._reader.answering():
+            if await self._reader.redis.xlen(key) < STREAM_MAX:
+                return False  # Cutting never leaves less.
             oldest: Any = await self._reader.redis.xrange(key, count=1)
         return bool(oldest) and _order(oldest[0][0]) > _order(self._cursors[key])
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import msgspec
 
 from fullon_master_api.bus import Delivery, candle_topic
-from fullon_master_api.errors import HistoryGap
 from fullon_master_api.model import Candle, CandleEvent, Gap, Principal, Timeframe
-from fullon_master_api.rest.cache.desk import Action, Desk, Endpoint, Json, Name, Params, Refused, Stream, number
+from fullon_master_api.rest.cache.desk import Action, Desk, Endpoint, Json, Name, Params, Refused, Stream, gap_of, number
 
 
 class SomeBars(Params, frozen=True):
@@ -51,12 +50,12 @@ async def stream_ohlcv(desk: Desk, _principal: Principal, params: Bars) -> Async
 
 
 async def _watch(desk: Desk, topics: Sequence[str]) -> AsyncGenerator[Json]:
-    """Every change of the open candle and every close. Raises: SlowConsumer, HistoryGap where one may be missing."""
+    """Every change of the open candle and every close; a gap item where one may be missing. Raises: SlowConsumer"""
     async with desk.bus.subscribe(topics, delivery=Delivery.QUEUE) as mailbox:
         async for _topic, message in mailbox:
             if isinstance(message, Gap):
-                raise HistoryGap("candles may be missing here: read get_latest_ohlcv_bars and start the stream again")
-            if isinstance(message, CandleEvent):
+                yield gap_of(message)
+            elif isinstance(message, CandleEvent):
                 named = {"symbol": message.symbol, "timeframe": message.timeframe, "exchange": message.exchange}
                 yield {**named, "bar": render(message.candle), "is_final": message.candle.final}
 

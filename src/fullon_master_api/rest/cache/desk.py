@@ -15,8 +15,9 @@ import orjson
 from fullon_master_api.apis.cache import Cache
 from fullon_master_api.bus import Bus
 from fullon_master_api.errors import Unavailable
-from fullon_master_api.model import Bot, DecimalText, ExchangeAccount, Principal, Symbol
+from fullon_master_api.model import Bot, DecimalText, ExchangeAccount, Gap, Principal, Symbol
 
+GAP_KEY: Final = "gap"
 SYMBOLS_MAX: Final = 200
 PATIENCE_S: Final = 60.0
 RETRY_S: Final = 0.25
@@ -88,6 +89,11 @@ class Endpoint:
     actions: Mapping[str, Action] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict)
     admin_only: bool = False
+
+
+def gap_of(gap: Gap) -> Json:
+    """An item that says: some may be missing here. It goes out under its own name, so that no client takes it for news."""
+    return {GAP_KEY: True, "topic": gap.topic, "reason": gap.reason}
 
 
 async def patiently(read: Callable[[], Awaitable[T]]) -> T:

@@ -23,7 +23,7 @@ from fullon_master_api.errors import (
 )
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal
-from fullon_master_api.rest.cache.desk import Action, Desk, Endpoint, Json, Params, Refused, Stream
+from fullon_master_api.rest.cache.desk import GAP_KEY, Action, Desk, Endpoint, Json, Params, Refused, Stream
 from fullon_master_api.rest.cache.door import INVALID, POLICY_VIOLATION
 from fullon_master_api.rest.cache.envelopes import Envelope, RequestId
 
@@ -34,6 +34,7 @@ FRAME_BYTES_MAX: Final = 64_000
 ANSWER_TIMEOUT_S: Final = 10.0
 NAME_LENGTH_MAX: Final = 128
 FRAME_TOO_LARGE: Final = 1009
+GAP_ITEM: Final = "gap"
 OWN_KEYS: Final = ("action", "operation", "request_id", "token", "params")
 
 CODES: Final = {
@@ -167,7 +168,8 @@ class Session:
             async with aclosing(items):
                 await self._send(self._envelope.confirmed(request_id, asked, key))
                 async for result in items:
-                    await self._send(self._envelope.item(request_id, item, key, result))
+                    name = GAP_ITEM if GAP_KEY in result else item
+                    await self._send(self._envelope.item(request_id, name, key, result))
         except Exception as error:
             await self._fail(request_id, asked, error)
 

@@ -8,7 +8,6 @@ from typing import Annotated
 import msgspec
 
 from fullon_master_api.bus import Delivery, public_trades_topic
-from fullon_master_api.errors import HistoryGap
 from fullon_master_api.model import Gap, MarketTrade, MarketTrades, Principal
 from fullon_master_api.rest.cache.desk import (
     SYMBOLS_MAX,
@@ -20,6 +19,7 @@ from fullon_master_api.rest.cache.desk import (
     Params,
     Refused,
     Stream,
+    gap_of,
     number,
     seconds,
 )
@@ -82,12 +82,12 @@ async def stream_trade_updates(desk: Desk, _principal: Principal, params: Trades
 
 
 async def _watch(desk: Desk, topics: Sequence[str]) -> AsyncGenerator[Json]:
-    """Every trade once, in order. Raises: SlowConsumer, HistoryGap where some may be missing, so that nobody counts wrong."""
+    """Every trade once, in order; a gap item stands where some may be missing: `get_trades` has them. Raises: SlowConsumer"""
     async with desk.bus.subscribe(topics, delivery=Delivery.QUEUE) as mailbox:
         async for _topic, message in mailbox:
             if isinstance(message, Gap):
-                raise HistoryGap("trades may be missing here: read get_trades and start the stream again")
-            if isinstance(message, MarketTrades):
+                yield gap_of(message)
+            elif isinstance(message, MarketTrades):
                 for trade in message.trades:
                     yield render(message.exchange, message.symbol, trade)
 
