@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from fullon_master_api.apis.cache import open_cache
 from fullon_master_api.apis.ohlcv import open_ohlcv
 from fullon_master_api.apis.orm import open_orm
 from fullon_master_api.apis.orm.database import Hint
 from fullon_master_api.bus import Bus, open_bus
+from fullon_master_api.exchanges.adapter import ExchangeAdapter
 from fullon_master_api.model import Fence, ServiceName, Symbol
 from fullon_master_api.services.board import FeedBoard
 from fullon_master_api.services.resources import Resources, exchange_opener
@@ -86,3 +90,15 @@ async def running(resources: Resources, name: ServiceName, factory: ServiceFacto
 
 def _key_of(settings: Settings) -> str | None:
     return settings.credentials_key.get_secret_value() if settings.credentials_key is not None else None
+
+
+def without_streams(resources: Resources) -> Resources:
+    """The same, over exchanges that cannot stream anything: all is read over REST."""
+
+    def open_named(name: str, credentials: tuple[str, str] | None = None) -> ExchangeAdapter:
+        adapter = resources.open_exchange(name, credentials)
+        streams = {field: False for field in adapter.capabilities.__struct_fields__ if field.startswith("stream_")}
+        adapter.capabilities = msgspec.structs.replace(adapter.capabilities, **streams)
+        return adapter
+
+    return dataclasses.replace(resources, open_exchange=open_named)

@@ -36,7 +36,7 @@ from fullon_master_api.services.account import AccountService
 from fullon_master_api.services.board import FeedBoard
 from fullon_master_api.services.live_account import sent_id
 from fullon_master_api.services.resources import Resources
-from tests.services.stage import list_symbols, open_platform, running, until
+from tests.services.stage import list_symbols, open_platform, running, until, without_streams
 
 KEY, SECRET = "paper-key", base64.b64encode(b"s" * 64).decode()
 SYMBOL = "BTC/USD"
@@ -332,6 +332,18 @@ async def test_a_crash_after_sending_does_not_send_twice(stage: Stage) -> None:
     assert list(stage.paper.accounts[KEY].orders) == [placed.ex_order_id]
 
 
+async def test_a_command_that_was_begun_too_often_is_given_up(dry: Stage) -> None:
+    store = dry.resources.orm
+    order = await dry.place(side="buy", order_type="market", volume=Decimal("0.1"), dry_run=True)
+    for _ in range(4):
+        epochs = await store.services.claim([ServiceName.ACCOUNT.value], "crashed", 600.0)
+        await store.commands.take(Fence(service=ServiceName.ACCOUNT.value, epoch=epochs[ServiceName.ACCOUNT.value]))
+        await store.services.release("crashed", epochs)
+    async with dry.serving():
+        ended = await dry.comes_to(order, OrderStatus.ERROR)
+        assert "not tried again" in ended.reason
+
+
 async def test_a_crash_before_sending_sends_once(stage: Stage) -> None:
     store = stage.resources.orm
     order = await stage.place(side="buy", order_type="market", volume=Decimal("0.1"))
@@ -398,3 +410,19 @@ async def test_an_account_added_while_it_runs_is_connected(dry: Stage, monkeypat
 
 async def _synced(stage: Stage) -> bool:
     return bool((await stage.resources.cache.accounts.get_balances([stage.account.ex_id]))[0])
+
+
+async def test_an_account_without_streams_is_kept_over_rest_alone(stage: Stage) -> None:
+    alone = without_streams(stage.resources)
+    async with running(alone, ServiceName.ACCOUNT, partial(AccountService, alone)) as board:
+        order = await stage.place(side="buy", order_type="market", volume=Decimal("0.2"))
+        filled = await stage.comes_to(order, OrderStatus.FILLED)
+        assert filled.final_volume == Decimal("0.2")
+        low = (stage.price / 2).quantize(Decimal(1))
+        waiting = await stage.place(side="buy", order_type="limit", volume=Decimal("0.5"), price=low)
+        await stage.comes_to(waiting, OrderStatus.OPEN)
+        resting = next(order for order in stage.paper.accounts[KEY].orders.values() if order.status == "new")
+        async with aclosing(stage.resources.open_exchange("kraken", (KEY, SECRET))) as adapter:
+            await adapter.cancel_order(resting.order_id, SYMBOL)  # By hand, at the exchange.
+        await stage.comes_to(waiting, OrderStatus.CANCELED)
+        assert [feed.feed for feed in board.health()] == [f"kraken:{stage.account.ex_id}:account"]

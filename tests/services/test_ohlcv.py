@@ -21,7 +21,7 @@ from fullon_master_api.model import CandleEvent, MarketTrades, ServiceName, Serv
 from fullon_master_api.services.board import FeedBoard
 from fullon_master_api.services.ohlcv import OhlcvService
 from fullon_master_api.services.resources import Resources
-from tests.services.stage import list_symbols, open_platform, running, until
+from tests.services.stage import list_symbols, open_platform, running, until, without_streams
 
 SYMBOL = "BTC/USD"
 KEY = ("kraken", SYMBOL)
@@ -246,6 +246,15 @@ async def test_a_quiet_minute_is_closed_by_the_clock(tmp_path: Path, monkeypatch
             return candles[-1].final
 
         await until(closed, within_s=70.0)
+
+
+async def test_trades_are_read_over_rest_where_they_cannot_be_streamed(tmp_path: Path) -> None:
+    async with staged(tmp_path, source(), ohlcv_collection_interval=0.3) as (resources, paper):
+        alone = without_streams(resources)
+        async with running(alone, ServiceName.OHLCV, partial(OhlcvService, alone)) as board:
+            await assert_equals_the_record(resources, paper)
+            assert board.state() is ServiceState.RUNNING
+            assert not paper.hub.sessions
 
 
 async def test_a_symbol_for_tickers_only_is_not_collected(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -230,6 +232,28 @@ async def test_an_owner_whose_lease_was_taken_ends_its_service_and_cannot_write(
 
                 await until(ended)
                 assert (await manager.get(TICKER)).owner == second.owner
+
+
+async def test_an_owner_that_cannot_reach_the_store_stops_before_its_lease_ends(tmp_path: Path) -> None:
+    script = Scripted()
+    async with open_platform(tmp_path) as resources, supervised(resources, script, ttl_s=1.0):
+        await manager_of(resources).start(TICKER, ADMIN)
+        blocker = sqlite3.connect(tmp_path / "fullon.db", isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")  # From here on nobody can write: no lease can be renewed, none can be claimed.
+        began = time.monotonic()
+
+        async def ended() -> bool:
+            return script.ended == 1
+
+        await until(ended)
+        assert time.monotonic() - began < 1.0 + 0.5
+        blocker.execute("ROLLBACK")
+        blocker.close()
+
+        async def again() -> bool:
+            return len(script.runs) == 2 and script.runs[1].epoch == script.runs[0].epoch + 1
+
+        await until(again)
 
 
 async def test_a_service_that_nobody_runs_any_more_is_not_shown_as_running(tmp_path: Path) -> None:

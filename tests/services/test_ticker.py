@@ -127,6 +127,31 @@ async def test_ticks_go_on_after_every_socket_was_dropped(tmp_path: Path, paper:
                 assert paper.faults.drop_sockets() == 1
 
 
+async def test_a_stalled_feed_is_opened_anew_and_goes_on(tmp_path: Path, paper: PaperExchange) -> None:
+    async with open_platform(tmp_path, exchange_urls={"kraken": paper.url}, feed_stalled_s=1.0) as resources:
+        await list_symbols(resources, SYMBOLS)
+        async with ticking(resources) as board:
+
+            async def ticks() -> bool:
+                return len(board.health()) == 2 and all(feed.messages >= 3 for feed in board.health())
+
+            await until(ticks)
+            paper.faults.stalled = True  # Heartbeats go on, data does not.
+
+            async def opened_anew() -> bool:
+                return all(feed.reconnects >= 1 for feed in board.health())
+
+            await until(opened_anew)
+            paper.faults.clear()
+            since_ns = time.time_ns()
+
+            async def goes_on() -> bool:
+                fresh = all((feed.last_message_ns or 0) > since_ns for feed in board.health())
+                return fresh and board.state() is ServiceState.RUNNING
+
+            await until(goes_on, within_s=30.0)
+
+
 @pytest.mark.parametrize(
     ("changes", "kept", "why"),
     [

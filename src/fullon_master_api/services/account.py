@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from fullon_master_api.apis.orm.commands import Command
+from fullon_master_api.apis.orm.orders import OrderChange
 from fullon_master_api.apis.orm.tables_services import CommandKind
 from fullon_master_api.bus import service_topic
 from fullon_master_api.errors import ExchangeDenied, ExchangeRefused, ExchangeUnavailable, Unavailable
 from fullon_master_api.exchanges.adapter import ExchangeAdapter
 from fullon_master_api.logs import get_logger
-from fullon_master_api.model import OPEN_STATUSES, ExchangeAccount, Fence, Order, ServiceName
+from fullon_master_api.model import OPEN_STATUSES, ExchangeAccount, Fence, Order, OrderStatus, ServiceName
 from fullon_master_api.services.account_orders import OrderDesk
 from fullon_master_api.services.backoff import Backoff
 from fullon_master_api.services.board import FeedBoard
@@ -34,6 +35,8 @@ COMMANDS_S: Final = 1.0
 CONNECT_WAIT_S: Final = 20.0
 """A command waits so long for its account to be connected, then it is refused."""
 CANCELS_MAX: Final = 6
+ATTEMPTS_MAX: Final = 3
+"""A command that was begun so often, and never finished, must not bring the service into a crash loop."""
 RECYCLE_S: Final = 4 * 3600.0
 
 
@@ -187,6 +190,11 @@ class AccountService:
         order = (await self._with.orm.orders.get_many([command.order_id], None))[0]
         if order is None or order.status not in OPEN_STATUSES:
             return None
+        if command.attempts > ATTEMPTS_MAX:
+            reason = f"it ended the service {ATTEMPTS_MAX} times and is not tried again; see the log"
+            if order.ex_order_id is None:
+                await self._keeper.change(order, OrderChange(status=OrderStatus.ERROR, reason=reason))
+            return reason
         places = command.kind is CommandKind.PLACE_ORDER
         if order.dry_run:
             await (self._dry_run.place(order) if places else self._dry_run.cancel(order))

@@ -10,7 +10,15 @@ from typing import Final
 
 from fullon_master_api.apis.orm.orders import OrderChange
 from fullon_master_api.bus import account_topic
-from fullon_master_api.errors import BadUserInput, ExchangeDenied, ExchangeRefused, ExchangeUnavailable, Unavailable
+from fullon_master_api.errors import (
+    BadUserInput,
+    Conflict,
+    ExchangeDenied,
+    ExchangeRefused,
+    ExchangeUnavailable,
+    NotFound,
+    Unavailable,
+)
 from fullon_master_api.exchanges.adapter import ExchangeAdapter, Fill, OrderState
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import OPEN_STATUSES, Balance, Balances, ExchangeAccount, Order, OrderStatus, Positions
@@ -194,7 +202,7 @@ class LiveAccount:
         }
         try:
             return await self._with.orm.orders.place(None, values, send=False)
-        except BadUserInput as bad:
+        except (BadUserInput, Conflict, NotFound) as bad:
             log.info("order.not_adopted", ex_id=self.account.ex_id, ex_order_id=state.ex_order_id, reason=bad.message)
             return None
 

@@ -101,6 +101,13 @@ class Runner:
                 log.info("service.stopped", service=self.name.value, epoch=self.fence.epoch, generation=row.generation)
                 await self._observe(ServiceState.STOPPED)
 
+    def abandon(self) -> None:
+        """The lease is another's: end the service now, whatever else waits for a store, and write nothing more."""
+        self.lost = True
+        for task in (self._service, self._keeper):  # The keeper may be waiting for the store, and would be slow to pass it on.
+            if task is not None:
+                task.cancel()
+
     async def aclose(self, *, write: bool = True) -> None:
         """End the service; with `write`, leave STOPPED behind, which is the truth once this process lets go of it."""
         async with self._lock:

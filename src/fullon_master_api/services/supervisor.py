@@ -142,7 +142,7 @@ class Supervisor:
         log.warning("lease.lost", services=sorted(name.value for name in names), owner=self.owner)
         runners = [self._runners.pop(name) for name in names if name in self._runners]
         for runner in runners:
-            runner.lost = True
+            runner.abandon()
         await asyncio.gather(*(runner.aclose(write=False) for runner in runners))
 
     async def _reconcile(self) -> None:

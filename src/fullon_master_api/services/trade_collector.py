@@ -114,8 +114,12 @@ class TradeCollector:
             self._complete_ns = await self._anchor()
             self._behind = True
         if self._behind:
-            await self._catch_up()
-            self._behind = False
+            self._behind = False  # Before the reading: a reconnect in the middle of it asks for another one.
+            try:
+                await self._catch_up()
+            except (ExchangeUnavailable, ExchangeRefused):
+                self._behind = True
+                raise
         pending, self._pending = self._pending, []
         fresh = self._tape.live(pending)
         if fresh:
