@@ -69,6 +69,7 @@ async def install(url: str, key: str, paper_key: str, paper_secret: str) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_servers_and_a_worker_are_one_platform(postgres_url: str, redis_url: str, tmp_path: Path) -> None:
     key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     paper_key, paper_secret = secrets.token_hex(16), base64.b64encode(secrets.token_bytes(64)).decode()
@@ -128,6 +129,7 @@ async def watch(url: str) -> None:
     for _ in range(4):
         async with connect(url.replace("http", "ws", 1) + "/graphql", subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
             await socket.send(json.dumps({"type": "connection_init", "payload": {"token": bearer}}))
+            assert json.loads(await socket.recv())["type"] == "connection_ack"
             await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": query}}))
             async with asyncio.timeout(30):
                 while json.loads(await socket.recv())["type"] != "next":
