@@ -217,6 +217,14 @@ async def test_variables_that_do_not_fit_are_bad_input_and_nothing_runs(variable
     assert [error["extensions"]["code"] for error in body["errors"]] == ["BAD_USER_INPUT"]
 
 
+async def test_variables_that_are_equal_in_python_only_are_not_taken_for_one_another() -> None:
+    query = "query ($n: Int!) { rows(first: $n) { number } }"
+
+    assert (await run(query, {"n": 1})) == {"data": {"rows": [{"number": 0}]}}
+    assert (await run(query, {"n": True}))["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert (await run(query, {"n": 1})) == {"data": {"rows": [{"number": 0}]}}
+
+
 async def test_a_float_for_a_decimal_variable_is_bad_input_that_says_why() -> None:
     body = await run("query ($p: Decimal) { rows(price: $p) { number } }", {"p": 0.1})
 

@@ -16,6 +16,7 @@ from graphql import (
     specified_rules,
     validate,
 )
+from graphql.execution.values import VariableValues
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
@@ -32,7 +33,7 @@ V = TypeVar("V")
 class Prepared:
     """One operation, parsed, within its limits and valid; compared by identity, so it is a key for what is shared."""
 
-    __slots__ = ("__weakref__", "cost", "document", "kind", "name", "operation", "plans", "text")
+    __slots__ = ("__weakref__", "coerced", "cost", "document", "kind", "name", "operation", "plans", "text")
 
     def __init__(self, text: str, name: str | None, document: DocumentNode, operation: OperationDefinitionNode, cost: CostModel):
         self.text = text
@@ -41,6 +42,8 @@ class Prepared:
         self.operation = operation
         self.kind: OperationType = operation.operation
         self.cost = cost
+        self.coerced: tuple[object, VariableValues] | None = None
+        """The variables that it ran with last, and what became of them."""
         self.plans: Plans | None = None
         """How it is run; None until it runs first."""
 

@@ -27,6 +27,9 @@ from fullon_master_api.executor.run import Frame
 NO_VARIABLES: Final = VariableValues({}, {})
 VARIABLE_ERRORS_MAX: Final = 20
 INTROSPECTIONS_MAX: Final = 8
+KEPT_MAX: Final = 1_000
+"""Characters of the variables that are kept with an operation."""
+UNCHANGING: Final = frozenset({str, int, float, bool, type(None)})
 
 __all__ = ["Answer", "DocumentError", "Engine", "Limits", "Prepared", "RootCall"]
 
@@ -102,11 +105,22 @@ class Engine:
         return RootCall(key, field, arguments)
 
     def _values(self, prepared: Prepared, given: dict[str, Any]) -> VariableValues:
-        """The variables coerced; DocumentError `BAD_USER_INPUT` when they do not fit."""
+        """The variables coerced; DocumentError `BAD_USER_INPUT` when they do not fit.
+
+        The last ones are kept: a live operation is executed with the same variables for each event. 1, 1.0 and true are equal
+        in Python, hence the types in the key; values that a resolver could change are never kept, nor long ones.
+        """
+        kinds = tuple(map(type, given.values()))
+        small = UNCHANGING.issuperset(kinds) and sum(len(value) for value in given.values() if type(value) is str) <= KEPT_MAX
+        key = (tuple(given.items()), kinds) if small else None
+        if key is not None and prepared.coerced is not None and prepared.coerced[0] == key:
+            return prepared.coerced[1]
         definitions = prepared.operation.variable_definitions or ()
         values = get_variable_values(self.schema._schema, definitions, given, max_errors=VARIABLE_ERRORS_MAX)
         if isinstance(values, list):
             raise DocumentError([coded(error, "BAD_USER_INPUT") for error in values])
+        if key is not None:
+            prepared.coerced = (key, values)
         return values
 
     async def _run(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, root: Any) -> Answer:
