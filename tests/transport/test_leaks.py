@@ -84,4 +84,4 @@ async def test_a_client_that_came_and_went_leaves_nothing_behind() -> None:
         await visits(stage, CLIENTS)
         gc.collect()
         assert len(gc.get_objects()) - before < CLIENTS
-        assert (stage.hub.figures.groups, len(stage.hub.watched), len(stage.hub.users)) == (0, 0, 0)
+        assert (stage.hub.figures.groups, len(stage.hub.watched), len(stage.hub.users), len(stage.hub._enrolled)) == (0, 0, 0, 0)

@@ -27,8 +27,8 @@ from fullon_master_api.transport.links import Rendered
 log = get_logger(__name__)
 
 SWEEP_S: Final = 0.25
-EXAMINE_S: Final = 0.75
-EXAMINED_PER_S: Final = 200
+EXAMINE_S: Final = 0.4
+EXAMINED_PER_S: Final = 500
 UNSHAREABLE_MAX: Final = 1_000
 RENDERED_MAX: Final = 256
 OPENING_MAX: Final = 64
@@ -95,6 +95,7 @@ class Hub:
         self.flusher = Flusher(self.figures, window_s)
         self.draining = False
         self.watched: dict[Watched, None] = {}
+        self._enrolled: dict[object, dict[Watched, None]] = {}
         self.addresses: Counter[str] = Counter()
         self.users: Counter[int] = Counter()
         self._stall_s = stall_s
@@ -158,6 +159,19 @@ class Hub:
     def unwatch(self, watched: Watched) -> None:
         self.watched.pop(watched, None)
 
+    def enroll(self, watched: Watched) -> None:
+        """Look after the credential that this one came with."""
+        if watched.credential is not None:
+            self._enrolled.setdefault(watched.credential, {})[watched] = None
+
+    def expel(self, watched: Watched) -> None:
+        """Its credential is no longer its own, or it is gone."""
+        group = self._enrolled.get(watched.credential)
+        if group is not None:
+            group.pop(watched, None)
+            if not group:
+                del self._enrolled[watched.credential]
+
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
@@ -168,19 +182,15 @@ class Hub:
                     await asyncio.sleep(0)
 
     async def _reexamine(self) -> None:
-        """Ask again, once a second, whether the credentials of open sockets still hold and mean the same.
+        """Ask again, a few times a second, whether the credentials of open sockets still hold and mean the same.
 
         A deactivated user, an ended session, a revoked key and a changed role thus end their streams on every node. Each
         credential is asked for once, whatever the number of its sockets, and no more than `EXAMINED_PER_S` of them a second.
         """
         while True:
             began_s = monotonic()
-            together: dict[object, list[Watched]] = {}
-            for watched in self.watched:
-                if watched.credential is not None:
-                    together.setdefault(watched.credential, []).append(watched)
-            for number, group in enumerate(together.values(), start=1):
-                await self._examine(group)
+            for number, group in enumerate(list(self._enrolled.values()), start=1):
+                await self._examine(list(group))
                 if not number % EXAMINED_PER_S:
                     await asyncio.sleep(max(0.0, began_s + number / EXAMINED_PER_S - monotonic()))
             await asyncio.sleep(max(SWEEP_S, began_s + EXAMINE_S - monotonic()))
@@ -188,6 +198,8 @@ class Hub:
     async def _examine(self, group: list[Watched]) -> None:
         ended: GatewayError | None = None
         principal: Principal | None = None
+        if not group:
+            return
         try:
             principal = await group[0].identify()
         except Unauthenticated as error:

@@ -126,6 +126,7 @@ class Session:
             return
         self._lost = self._ended = True
         self._desk.hub.unwatch(self)
+        self._desk.hub.expel(self)
         if self.principal is not None:
             self._desk.hub.users[self.principal.uid] -= 1
             if not self._desk.hub.users[self.principal.uid]:
@@ -177,6 +178,7 @@ class Session:
             if self._desk.hub.users[self.principal.uid] > most:
                 self.refuse(protocols.CLOSE_TRY_LATER, f"RATE_LIMITED: a user may have {most} sockets")
                 return
+        self._desk.hub.enroll(self)
         self._ready = True
         self._opening = None
         self._link.send(protocols.ack_message())
@@ -199,7 +201,11 @@ class Session:
         except GatewayError as error:
             self._link.send(protocols.pong_message({"renewed": False, "code": error.code, "message": error.message}))
             return
+        if self._ended:
+            return
+        self._desk.hub.expel(self)
         self.principal, self._headers = principal, given
+        self._desk.hub.enroll(self)
         self._link.send(protocols.pong_message({"renewed": True, "expiresAt": principal.expires_s}))
 
     def _start(self, said: Said) -> None:

@@ -182,6 +182,7 @@ class HttpStream:
         """The bytes of the answer, until the stream ends or the reader leaves."""
         hub = self._desk.hub
         hub.watch(self)
+        hub.enroll(self)
         hub.figures.streams += 1
         task = hub.spawn(self.run(prepared, variables), "http.stream")
         try:
@@ -201,6 +202,7 @@ class HttpStream:
             self.member.leave()
             task.cancel()
             hub.unwatch(self)
+            hub.expel(self)
             hub.figures.streams -= 1
 
 
