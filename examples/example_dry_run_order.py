@@ -1,4 +1,4 @@
-"""Place a dry-run order and see it fill, with the `gql` client. No request is sent to any exchange."""
+"""Place a dry-run order and see it fill, with the `gql` client: no request is sent to any exchange."""
 
 from __future__ import annotations
 
