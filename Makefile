@@ -10,6 +10,7 @@ PORT ?= 8000
 DATA_DIR ?= .fullon
 PROFILE ?= short
 JOBS ?= 2
+BENCH ?= bus exchanges services ohlcv executor fanout resilience
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -59,8 +60,8 @@ types: env
 imports: env
 	@$(BIN)/lint-imports
 
-bench: env ## Run every benchmark, one after the other
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+bench: env ## Run the benchmarks, one after the other (BENCH="bus ohlcv" runs these two)
+	@for name in $(BENCH); do echo "== $$name"; $(BIN)/python "benchmarks/$$name.py"; done
 
 schema: env ## Print the GraphQL schema to schema/schema.graphql
 	@mkdir -p schema && $(BIN)/fullon schema > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
