@@ -15,13 +15,14 @@ import orjson
 import pytest
 import strawberry
 from strawberry.extensions import SchemaExtension
+from strawberry.federation.schema_directives import Shareable
 from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 
 from fullon_master_api.errors import Forbidden
 from fullon_master_api.executor.core import SteadyExecution
 from fullon_master_api.executor.engine import Engine
-from fullon_master_api.executor.fields import batched, rooted
+from fullon_master_api.executor.fields import RowsOf, batched, rooted
 from fullon_master_api.executor.limits import Limits
 from fullon_master_api.executor.scalars import SCALARS
 
@@ -245,6 +246,37 @@ async def test_extensions_of_the_schema_keep_working() -> None:
 
     assert body == {"data": {"rows": [{"id": "0"}]}}
     assert ctx.log == ["rows", "rows", "id"]
+
+
+async def test_a_federated_schema_answers_entities_with_its_batches() -> None:
+    calls: list[int] = []
+
+    async def doubles_of(parents: Sequence[Row], ctx: Ctx) -> list[int]:
+        calls.append(len(parents))
+        return [2 * int(parent.id) for parent in parents]
+
+    @strawberry.federation.type(keys=["id"])
+    class Entity:
+        id: strawberry.ID
+        double: int = batched(doubles_of, description="twice its id", directives=[Shareable()])
+        is_type_of = RowsOf(Row)
+
+        @classmethod
+        def resolve_reference(cls, id: strawberry.ID) -> Row:  # noqa: A002
+            return Row(int(id))
+
+    @strawberry.type
+    class FederatedQuery:
+        constant: int = 1
+
+    federated = Engine(strawberry.federation.Schema(FederatedQuery, types=[Entity]))
+    query = "query ($r: [_Any!]!) { _service { sdl } _entities(representations: $r) { __typename ... on Entity { id double } } }"
+
+    body = await run(query, variables={"r": [{"__typename": "Entity", "id": n} for n in "57"]}, using=federated)
+
+    assert body["data"]["_entities"] == [{"__typename": "Entity", "id": n, "double": 2 * int(n)} for n in "57"]
+    assert calls == [2]
+    assert "double: Int! @shareable" in body["data"]["_service"]["sdl"]
 
 
 async def test_json_that_the_fast_encoder_refuses_is_still_sent_and_what_is_no_json_is_an_internal_error() -> None:
