@@ -43,6 +43,7 @@ class OrderLedger:
         self._states: dict[str, OrderState] = {}
         self._fills: dict[str, None] = {}  # ids of the fills that are counted already, oldest first
         self._closed: deque[str] = deque()
+        self._summed: set[str] = set()  # closed orders whose sum was told
 
     def start(self, states: Iterable[OrderState], fill_ids: Iterable[str]) -> list[OrderState]:
         """The orders that are open now, and the fills that their quantities hold already; answers the orders."""
@@ -91,7 +92,9 @@ class OrderLedger:
     def _filled(self, known: OrderState, row: dict[str, Any]) -> tuple[Decimal, Decimal | None]:
         """Quantity filled so far and its mean price: the larger of what the exchange sums and what the fills sum to."""
         filled, average = known.filled or ZERO, known.average_price
-        if row.get("exec_type") == "trade" and row["exec_id"] not in self._fills:
+        # A state that closes an order has the sum of all its fills, also of those that it overtook.
+        final = known.ex_order_id in self._summed
+        if row.get("exec_type") == "trade" and row["exec_id"] not in self._fills and not final:
             self._fills[row["exec_id"]] = None
             quantity, price = decimal(row.get("last_qty")) or ZERO, decimal(row.get("last_price")) or ZERO
             whole = filled + quantity
@@ -101,12 +104,16 @@ class OrderLedger:
         summed = decimal(row.get("cum_qty"))
         if summed is not None and summed >= filled:
             filled, average = summed, decimal(row.get("avg_price")) or average
+        if summed is not None and STATUSES.get(row.get("order_status", "")) in CLOSED:
+            self._summed.add(known.ex_order_id)
         return filled, average
 
     def _forget(self, ex_order_id: str) -> None:
         self._closed.append(ex_order_id)
         if len(self._closed) > CLOSED_REMEMBERED:
-            self._states.pop(self._closed.popleft(), None)
+            forgotten = self._closed.popleft()
+            self._states.pop(forgotten, None)
+            self._summed.discard(forgotten)
         while len(self._fills) > FILLS_REMEMBERED:
             del self._fills[next(iter(self._fills))]
 
