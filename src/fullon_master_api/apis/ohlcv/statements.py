@@ -58,11 +58,12 @@ READ_OLDEST: Final = _OLDEST + _ROWS
 _CLOCK: Final = """(SELECT n.opened_s + n.final * $2::int FROM market_candles n WHERE n.series_id = k.series_id
   AND n.timeframe_s = $2::int ORDER BY n.opened_s DESC LIMIT 1)"""
 _MINUTE_CLOCK: Final = _CLOCK.replace("$2::int", "60")
-_CLOCKED_ROWS: Final = f"""
+_CLOCKED: Final = f""",
+kc AS MATERIALIZED (SELECT k.*, {_CLOCK} AS clock_s, {_MINUTE_CLOCK} AS minute_clock_s FROM k)"""  # noqa: S608
+_CLOCKED_ROWS: Final = f"""{_CLOCKED}
 SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final,
   CASE WHEN k.clock_s < k.minute_clock_s THEN k.minute_clock_s ELSE k.clock_s END
-FROM (SELECT k.*, {_CLOCK} AS clock_s, {_MINUTE_CLOCK} AS minute_clock_s FROM k) k
-  THEN JOIN market_candles c ON [[c.series_id = k.series_id AND c.timeframe_s = $2::int
+FROM kc k THEN JOIN market_candles c ON [[c.series_id = k.series_id AND c.timeframe_s = $2::int
   AND c.opened_s >= k.low_s AND c.opened_s < k.high_s]]"""  # noqa: S608
 READ_CLOCKED_NEWEST: Final = _NEWEST + _CLOCKED_ROWS
 READ_CLOCKED_OLDEST: Final = _OLDEST + _CLOCKED_ROWS
@@ -77,23 +78,22 @@ FROM (SELECT q.position, s.series_id, {SCALE} AS scale FROM KEYS($1) q
     AND c.opened_s < h.value + 3600]]"""  # noqa: S608
 
 # $6 origin, $7 width in seconds: stored rows added up to wider ones. A candle is final once the base has passed its end.
-_AGGREGATED: Final = """,
+_AGGREGATED: Final = f"""{_CLOCKED},
 g AS (
-  SELECT k.position AS position, k.series_id AS series_id, k.scale AS scale,
+  SELECT k.position AS position, k.series_id AS series_id, k.scale AS scale, k.clock_s AS clock_s,
     c.opened_s - (c.opened_s - $6::bigint) % $7::bigint AS bucket_s, min(c.opened_s) AS first_s, max(c.opened_s) AS last_s,
     max(c.high) AS high, min(c.low) AS low, CAST(sum(c.volume) AS bigint) AS volume,
     CAST(sum(c.volume_high) AS bigint) AS volume_high,
     CASE WHEN count(c.trades) = count(*) THEN CAST(sum(c.trades) AS bigint) END AS trades
-  FROM k THEN JOIN market_candles c ON [[c.series_id = k.series_id AND c.timeframe_s = $2::int
+  FROM kc k THEN JOIN market_candles c ON [[c.series_id = k.series_id AND c.timeframe_s = $2::int
     AND c.opened_s >= k.low_s AND c.opened_s < k.high_s]]
-  GROUP BY 1, 2, 3, 4
+  GROUP BY 1, 2, 3, 4, 5
 )
 SELECT g.position, g.scale, g.bucket_s, o.open, g.high, g.low, e.close, g.volume, g.volume_high, g.trades,
-  CASE WHEN g.bucket_s + $7::bigint <= (SELECT c.opened_s + c.final * $2::int FROM market_candles c
-      WHERE c.series_id = g.series_id AND c.timeframe_s = $2::int ORDER BY c.opened_s DESC LIMIT 1) THEN 1 ELSE 0 END
+  CASE WHEN g.bucket_s + $7::bigint <= g.clock_s THEN 1 ELSE 0 END
 FROM g
   THEN JOIN market_candles o ON [[o.series_id = g.series_id AND o.timeframe_s = $2::int AND o.opened_s = g.first_s]]
-  THEN JOIN market_candles e ON [[e.series_id = g.series_id AND e.timeframe_s = $2::int AND e.opened_s = g.last_s]]"""
+  THEN JOIN market_candles e ON [[e.series_id = g.series_id AND e.timeframe_s = $2::int AND e.opened_s = g.last_s]]"""  # noqa: S608
 
 READ_AGGREGATED_NEWEST: Final = _NEWEST + _AGGREGATED
 READ_AGGREGATED_OLDEST: Final = _OLDEST + _AGGREGATED
