@@ -15,7 +15,7 @@ from fullon_master_api.bus import Bus, open_bus, orders_topic, ticker_topic
 from fullon_master_api.bus.history import History
 from fullon_master_api.bus.streams import STREAM_MAX, partition_key, stream_key
 from fullon_master_api.bus.topics import PARTITIONS, PRIVATE_PARTITION, partition_of
-from fullon_master_api.errors import CacheUnavailable
+from fullon_master_api.errors import CacheUnavailable, ServerShutdown
 from fullon_master_api.model import Event, Gap, Record, Ticker
 from tests.bus.outbox import ListOutbox
 from tests.bus.redis_server import RedisServer
@@ -136,6 +136,19 @@ async def test_a_redis_that_hangs_for_a_moment_loses_nothing(server: RedisServer
         await until(lambda: len(got) == 2, within_s=2)
         assert bus.health().gaps == 0
     assert got == [tick(1), tick(2)]
+
+
+async def test_closing_while_redis_hangs_ends_at_once_and_leaves_no_publisher_waiting(server: RedisServer) -> None:
+    async with asyncio.timeout(3):
+        async with open_bus(server.url) as bus:
+            await bus.publish(BTC, tick(1))
+            server.signal(signal.SIGSTOP)
+            publishing = asyncio.ensure_future(bus.publish(BTC, tick(2)))
+            await until(lambda: bus.health().published == 1)
+            await asyncio.sleep(0)  # The second one is on its way.
+        with pytest.raises(ServerShutdown):
+            await publishing
+    server.signal(signal.SIGCONT)
 
 
 async def test_a_reader_that_slept_while_the_stream_was_cut_is_told(redis_url: str) -> None:

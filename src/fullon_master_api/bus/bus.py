@@ -126,9 +126,11 @@ class Bus:
             self._outgoing, self._sent = [], asyncio.get_running_loop().create_future()
             try:
                 await self._broadcast.publish(CHANNEL, batch)
-            except CacheUnavailable as error:
-                sent.set_exception(error)
+            except (CacheUnavailable, asyncio.CancelledError) as error:
+                sent.set_exception(error if isinstance(error, CacheUnavailable) else ServerShutdown("the bus is closed"))
                 sent.exception()  # Hints have nobody who waits for it.
+                if isinstance(error, asyncio.CancelledError):
+                    raise
             else:
                 self._published += len(batch)
                 sent.set_result(None)

@@ -34,6 +34,9 @@ ADMIN = Principal(uid=9, mail="admin@fullon", role=Role.ADMIN, scopes=frozenset(
 SHORT = Principal(uid=1, mail="trader@fullon", role=Role.USER, scopes=frozenset({Scope.READ}), expires_s=0.0)
 
 PEOPLE = {"trader": TRADER, "other": OTHER, "admin": ADMIN}
+SWITCHED_OFF: set[str] = set()
+"""Tokens that were good a moment ago; each test that adds one takes it back."""
+
 REFUSALS = {
     "expired": TokenExpired("expired"),
     "gone": UnknownUser("gone"),
@@ -46,6 +49,8 @@ async def authenticate(authorization: str | None, api_key: str | None) -> Princi
     if authorization is None and api_key is None:
         return None
     token = api_key if authorization is None else authorization.removeprefix("Bearer ")
+    if token in SWITCHED_OFF:
+        raise Unauthenticated("the user is switched off")
     if token in REFUSALS:
         raise REFUSALS[token]
     if token is not None and token.startswith("ends-in-"):
@@ -130,7 +135,7 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def open_house(url: str) -> AsyncIterator[House]:
+async def open_house(url: str, *, connections_max: int = 1000) -> AsyncIterator[House]:
     """A server over a bus and a cache at this URL."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         async with open_bus(url) as bus, open_cache(bus, url) as cache, asyncio.TaskGroup() as tasks:
@@ -143,7 +148,7 @@ async def open_house(url: str) -> AsyncIterator[House]:
                 get_symbols=get_symbols,
             )
             outer = FastAPI()
-            outer.mount("/api/v1/cache", create_app(lambda: desk))
+            outer.mount("/api/v1/cache", create_app(lambda: desk, connections_max=connections_max))
             config = uvicorn.Config(outer, lifespan="off", ws="websockets-sansio", log_config=None)
             server = QuietServer(config)
             serving = tasks.create_task(server.serve([listening]))

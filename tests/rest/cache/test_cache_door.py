@@ -9,7 +9,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.apis.cache.records import tick
-from tests.rest.cache.conftest import House
+from tests.rest.cache.conftest import SWITCHED_OFF, House, open_house
 
 TICKERS = "/ws/tickers/me"
 
@@ -49,6 +49,41 @@ async def test_a_socket_ends_with_its_token(house: House) -> None:
             await client.receive()
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "Invalid authentication token")
+
+
+async def test_a_socket_ends_soon_after_its_user_was_switched_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fullon_master_api.rest.cache.session.ASK_AGAIN_S", 0.05)
+    async with house.client(TICKERS, "other") as other, house.client(TICKERS) as client:
+        await client.open("stream_tickers", exchange="kraken", symbols=["BTC/USD"])
+        SWITCHED_OFF.add("trader")
+        try:
+            with pytest.raises(ConnectionClosed) as closed:
+                await client.receive()
+            async with asyncio.timeout(5):
+                while house.bus.health().topics_listened:
+                    await asyncio.sleep(0.01)
+        finally:
+            SWITCHED_OFF.discard("trader")
+        assert (await other.ask("get_all_tickers", exchange="kraken"))["success"] is True
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "Invalid authentication token")
+
+
+async def test_one_socket_too_many_is_turned_away_and_a_place_that_is_left_is_free_again() -> None:
+    async with open_house("memory://", connections_max=1) as house:
+        async with house.client(TICKERS) as client:
+            assert (await client.ask("get_all_tickers", exchange="kraken"))["success"] is True
+            async with house.client(TICKERS) as second:
+                with pytest.raises(ConnectionClosed) as closed:
+                    await second.receive()
+        async with asyncio.timeout(5):
+            while True:
+                async with house.client(TICKERS) as third:
+                    with suppress(ConnectionClosed):
+                        assert (await third.ask("get_all_tickers", exchange="kraken"))["success"] is True
+                        break
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1013, "Too many connections")
 
 
 async def test_connecting_takes_less_than_100_ms_and_ten_sockets_stream_at_once(house: House) -> None:

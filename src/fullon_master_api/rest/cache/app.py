@@ -14,6 +14,9 @@ from fullon_master_api.rest.cache.door import admit
 from fullon_master_api.rest.cache.envelopes import Envelope, GenericEnvelope, TypedEnvelope
 from fullon_master_api.rest.cache.session import Session
 
+CONNECTIONS_MAX: Final = 10_000
+TRY_AGAIN_LATER: Final = 1013
+
 TYPED: Final[dict[str, Endpoint]] = {
     "tickers": tickers.ENDPOINT,
     "orders": orders.ENDPOINT,
@@ -25,19 +28,35 @@ TYPED: Final[dict[str, Endpoint]] = {
 }
 
 
-def create_app(desk: Callable[[], Desk]) -> FastAPI:
+class Places:
+    """How many sockets this application may serve at once."""
+
+    def __init__(self, size_max: int) -> None:
+        self.size_max, self.taken = size_max, 0
+
+
+def create_app(desk: Callable[[], Desk], *, connections_max: int = CONNECTIONS_MAX) -> FastAPI:
     """An application to mount at `/api/v1/cache`. `desk` is called when a socket opens, so it may be built before the stores."""
     app = FastAPI(title="Fullon cache", openapi_url=None)
+    places = Places(connections_max)
     for noun, endpoint in TYPED.items():
-        _add(app, f"/ws/{noun}/{{connection_id:path}}", endpoint, TypedEnvelope(), desk)
-    _add(app, "/ws", generic.ENDPOINT, GenericEnvelope(), desk)
+        _add(app, f"/ws/{noun}/{{connection_id:path}}", endpoint, TypedEnvelope(), desk, places)
+    _add(app, "/ws", generic.ENDPOINT, GenericEnvelope(), desk, places)
     return app
 
 
-def _add(app: FastAPI, path: str, endpoint: Endpoint, envelope: Envelope, desk: Callable[[], Desk]) -> None:
+def _add(app: FastAPI, path: str, endpoint: Endpoint, envelope: Envelope, desk: Callable[[], Desk], places: Places) -> None:
     @app.websocket(path)
     async def serve(socket: WebSocket, connection_id: str | None = None) -> None:
-        here = desk()
-        principal = await admit(socket, here, admin_only=endpoint.admin_only)
-        if principal is not None:
-            await Session(socket, here, principal, endpoint, envelope, connection_id or uuid4().hex).run()
+        if places.taken >= places.size_max:
+            await socket.accept()
+            await socket.close(TRY_AGAIN_LATER, "Too many connections")
+            return
+        places.taken += 1
+        try:
+            here = desk()
+            principal = await admit(socket, here, admin_only=endpoint.admin_only)
+            if principal is not None:
+                await Session(socket, here, principal, endpoint, envelope, connection_id or uuid4().hex).run()
+        finally:
+            places.taken -= 1

@@ -28,7 +28,7 @@ async def admit(socket: WebSocket, desk: Desk, *, admin_only: bool) -> Principal
     The token is `?token=` or a header. A refusal accepts first, because a browser shows the reason of a close and
     nothing of a refused handshake.
     """
-    principal, refusal = await _who(socket, desk)
+    principal, refusal = await ask_who(socket, desk)
     await socket.accept()
     if principal is not None and admin_only and not principal.is_admin:
         refusal = NOT_ADMIN
@@ -40,7 +40,20 @@ async def admit(socket: WebSocket, desk: Desk, *, admin_only: bool) -> Principal
     return principal
 
 
-async def _who(socket: WebSocket, desk: Desk) -> tuple[Principal | None, str | None]:
+async def find_change(socket: WebSocket, desk: Desk, principal: Principal) -> str | None:
+    """Why an open socket must close: its credential was refused since, or means another right. None while it holds.
+
+    A store that does not answer changes nothing: what was known a moment ago still counts.
+    """
+    now, refusal = await ask_who(socket, desk)
+    if refusal == FAILED:
+        return None
+    if now is not None and (now.uid, now.role, now.scopes) != (principal.uid, principal.role, principal.scopes):
+        return INVALID
+    return refusal
+
+
+async def ask_who(socket: WebSocket, desk: Desk) -> tuple[Principal | None, str | None]:
     """The principal, or why there is none."""
     token = socket.query_params.get("token")
     authorization = f"Bearer {token}" if token else socket.headers.get("authorization")

@@ -24,7 +24,7 @@ from fullon_master_api.errors import (
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal
 from fullon_master_api.rest.cache.desk import GAP_KEY, Action, Desk, Endpoint, Json, Params, Refused, Stream
-from fullon_master_api.rest.cache.door import INVALID, POLICY_VIOLATION
+from fullon_master_api.rest.cache.door import INVALID, POLICY_VIOLATION, find_change
 from fullon_master_api.rest.cache.envelopes import Envelope, RequestId
 
 log = get_logger(__name__)
@@ -32,6 +32,7 @@ log = get_logger(__name__)
 STREAMS_MAX: Final = 200
 FRAME_BYTES_MAX: Final = 64_000
 ANSWER_TIMEOUT_S: Final = 10.0
+ASK_AGAIN_S: Final = 2.0
 NAME_LENGTH_MAX: Final = 128
 FRAME_TOO_LARGE: Final = 1009
 GAP_ITEM: Final = "gap"
@@ -68,19 +69,32 @@ class Session:
         self._envelope, self._connection_id = envelope, connection_id
         self._streams: dict[str, asyncio.Task[None]] = {}
         self._sending = asyncio.Lock()
+        self._refusal: str | None = None
 
     async def run(self) -> None:
         ends_s = self._principal.expires_s
         try:
             async with asyncio.timeout(None if ends_s is None else max(0.0, ends_s - time())):
                 async with asyncio.TaskGroup() as self._tasks:
+                    reading = self._tasks.create_task(self._read(), name="cache-socket:read")
+                    asking = self._tasks.create_task(self._ask_again(reading), name="cache-socket:ask-again")
                     try:
-                        await self._read()
+                        await asyncio.wait([reading])
                     finally:
-                        for task in self._streams.values():
+                        for task in [asking, *self._streams.values()]:
                             task.cancel()
         except TimeoutError:
-            await self._socket.close(POLICY_VIOLATION, INVALID)
+            self._refusal = INVALID
+        if self._refusal is not None:
+            with suppress(WebSocketDisconnect):
+                await self._socket.close(POLICY_VIOLATION, self._refusal)
+
+    async def _ask_again(self, reading: asyncio.Task[None]) -> None:
+        """End the session soon after its credential does: a user switched off, a key revoked, a role changed."""
+        while self._refusal is None:
+            await asyncio.sleep(ASK_AGAIN_S)
+            self._refusal = await find_change(self._socket, self._desk, self._principal)
+        reading.cancel()
 
     async def _read(self) -> None:
         while True:
