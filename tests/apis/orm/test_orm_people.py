@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
 from fullon_master_api.apis.orm import Orm, Secrets
 from fullon_master_api.apis.orm.users import UserFilter
 from fullon_master_api.errors import BadUserInput, Conflict, Forbidden, NotFound, TokenExpired, Unauthenticated, Unavailable
-from fullon_master_api.model import Scope
+from fullon_master_api.model import Balance, Scope
 from tests.apis.orm.conftest import World
 
 
@@ -187,3 +188,18 @@ async def test_what_an_admin_does_with_anothers_things_is_audited_and_what_the_o
         ("dry_trade.remove", f"dry_trade:{fill.trade_id}"),
     ]
     assert (await orm.audit.page(None, uid=world.ana.uid, action="bot.modify")).rows == []
+
+
+async def test_the_trail_of_balances_is_its_owners(orm: Orm, world: World) -> None:
+    ex_id = world.ana_account.ex_id
+    for total in ("1.50", "0.00000001"):
+        number = Decimal(total)
+        held = Balance(ex_id=ex_id, currency="BTC", total=number, free=number, used=Decimal(0), updated_ns=1)
+        assert await orm.balance_history.save(ex_id, [held]) == 1
+    mine, none = await orm.balance_history.of_accounts([ex_id, world.ben_account.ex_id], world.ana)
+    assert [line.balance for line in mine.rows] == [Decimal("0.00000001"), Decimal("1.5")]
+    assert none.rows == []
+    (hidden,) = await orm.balance_history.of_accounts([ex_id], world.ben)
+    assert hidden.rows == []
+    with pytest.raises(NotFound):
+        await orm.balance_history.save(999, [])

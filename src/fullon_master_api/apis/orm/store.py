@@ -9,6 +9,7 @@ from fullon_master_api.apis.orm import migrate
 from fullon_master_api.apis.orm.accounts import Accounts
 from fullon_master_api.apis.orm.api_keys import ApiKeys
 from fullon_master_api.apis.orm.audit import Audit
+from fullon_master_api.apis.orm.balance_history import BalanceHistory
 from fullon_master_api.apis.orm.bot_logs import BotLogs
 from fullon_master_api.apis.orm.bots import Bots
 from fullon_master_api.apis.orm.commands import Commands
@@ -38,6 +39,7 @@ class Orm:
         self.users = Users(database)
         self.exchanges = Exchanges(database)
         self.accounts = Accounts(database, vault)
+        self.balance_history = BalanceHistory(database)
         self.symbols = Symbols(database)
         self.bots = Bots(database)
         self.logs = BotLogs(database)
