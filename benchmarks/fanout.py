@@ -44,7 +44,7 @@ class Run:
     peer: str
     messages_per_cpu_s: float = 0.0
     windowed_per_cpu_s: float = 0.0
-    connects_per_s: float = 0.0
+    connects_per_cpu_s: float = 0.0
     bytes_per_connection: float = 0.0
     bytes_per_subscription: float = 0.0
     p50_ms: float = 0.0
@@ -140,9 +140,10 @@ def measure(name: str, peer: Peer, *, subscribers: int, seconds: float) -> Run:
     time.sleep(0.5)
     before = peer.rss_bytes()
     crowd = Crowd(peer.url, peer.token)
-    took = crowd.connect(subscribers, [query(SYMBOLS[0])])
+    cpu = peer.cpu_s()
+    crowd.connect(subscribers, [query(SYMBOLS[0])])
     warm(peer, crowd, subscribers)
-    run.connects_per_s = subscribers / took
+    run.connects_per_cpu_s = subscribers / (peer.cpu_s() - cpu)
     run.bytes_per_connection = (peer.rss_bytes() - before) / subscribers
     run.messages_per_cpu_s = closed_loop(peer, crowd, topics=1, expected=subscribers, seconds=seconds)
     run.latency_rate = 10.0 if run.messages_per_cpu_s > 2.5 * 10 * subscribers else 2.0
@@ -203,12 +204,12 @@ def report(runs: Sequence[Run], ratios: dict[str, dict[str, float]], options: ar
     print(f"machine {platform.machine()} {os.cpu_count()} cores, python {platform.python_version()}, commit {commit}")
     print(f"one topic x {options.subscribers} subscribers; {options.connections} connections x {options.topics} topics")
     head = (
-        f"{'peer':22}{'msgs/CPU-s':>12}{'many topics':>13}{'connects/s':>12}{'B/conn':>9}{'B/sub':>8}{'p50 ms':>8}{'p99 ms':>8}"
+        f"{'peer':22}{'msgs/CPU-s':>12}{'many topics':>13}{'conn/CPU-s':>12}{'B/conn':>9}{'B/sub':>8}{'p50 ms':>8}{'p99 ms':>8}"
     )
     print(head + "   at ev/s")
     for run in runs:
         print(
-            f"{run.peer:22}{run.messages_per_cpu_s:12,.0f}{run.windowed_per_cpu_s:13,.0f}{run.connects_per_s:12,.0f}"
+            f"{run.peer:22}{run.messages_per_cpu_s:12,.0f}{run.windowed_per_cpu_s:13,.0f}{run.connects_per_cpu_s:12,.0f}"
             f"{run.bytes_per_connection:9,.0f}{run.bytes_per_subscription:8,.0f}{run.p50_ms:8.1f}{run.p99_ms:8.1f}"
             f"   {run.latency_rate:g} {run.note}"
         )
@@ -257,6 +258,7 @@ def main() -> None:
                 connections = options.connections if name.startswith("fullon") else min(options.connections, 100)
                 measure_many(run, peer, connections=connections, topics=options.topics, seconds=seconds)
             runs.append(run)
+            print(json.dumps(asdict(run)), file=sys.stderr, flush=True)
     ratios = ratios_of(runs)
     report(runs, ratios, options)
     if options.json:

@@ -10,19 +10,18 @@ from time import monotonic
 from typing import Any, Final, Protocol, cast
 
 import orjson
-from graphql import GraphQLError
 
 from fullon_master_api.bus import Bus
-from fullon_master_api.errors import Forbidden, GatewayError, ServerShutdown, SlowConsumer, TimedOut, Unauthenticated
-from fullon_master_api.executor.answers import DocumentError, refusal
-from fullon_master_api.executor.engine import Engine, Prepared, RootCall
-from fullon_master_api.executor.live import LIVE, Delivery, Feed, Share, stream_cursor
+from fullon_master_api.errors import Forbidden, GatewayError, ServerShutdown, SlowConsumer, Unauthenticated
+from fullon_master_api.executor.engine import Engine, Prepared
+from fullon_master_api.executor.live import Delivery, Feed, Share, stream_cursor
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal
 from fullon_master_api.transport.figures import Figures
 from fullon_master_api.transport.flush import Flusher
 from fullon_master_api.transport.groups import Group, Member, Outlet
 from fullon_master_api.transport.links import Rendered
+from fullon_master_api.transport.opening import Opener
 
 log = get_logger(__name__)
 
@@ -104,6 +103,7 @@ class Hub:
         self._lossless: dict[Hashable, Lossless] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening = asyncio.Semaphore(OPENING_MAX)
+        self._opener = Opener(engine)
 
     async def __aenter__(self) -> Hub:
         self.spawn(self._sweep(), "live.sweep")
@@ -228,28 +228,13 @@ class Hub:
 
     # ---- streams -------------------------------------------------------------------------------------------------------
 
-    async def open_feed(self, prepared: Prepared, variables: Mapping[str, Any], context: Any) -> Feed:
-        """Ask the field's resolver for its feed. Raises DocumentError, located at the field, with the resolver's code."""
-        call: RootCall = self.engine.root_call(prepared, variables)
-        opener = call.field.metadata.get(LIVE)
-        if opener is None:
-            raise DocumentError([refusal("BAD_USER_INPUT", f"{call.key!r} is not a stream", prepared.operation)])
-        try:
-            async with asyncio.timeout(self.engine.limits.timeout_s):
-                return cast("Feed", await opener(context, **call.arguments))
-        except TimeoutError as error:
-            raise TimedOut(f"the stream could not be opened within {self.engine.limits.timeout_s:g} s") from error
-        except Exception as error:
-            located = GraphQLError(str(error), prepared.operation, path=[call.key], original_error=error)
-            raise DocumentError([located]) from error
-
     async def run_stream(
         self, member: Member, prepared: Prepared, variables: Mapping[str, Any], principal: Principal | None
     ) -> None:
         """Open a subscription and see its snapshot out. Returns when it lives in a group; a lossless one runs until it ends."""
         # A crowd that reconnects opens its streams in turn: the stores see a queue, and other work is not buried under it.
         async with self._opening:
-            feed = await self.open_feed(prepared, variables, member.outlet.context())
+            feed = await self._opener.open(prepared, variables, member.outlet.context())
         self.figures.streams_opened += 1
         if feed.delivery is Delivery.LOSSLESS:
             await self._follow(member, prepared, variables, feed)
