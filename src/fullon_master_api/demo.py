@@ -69,7 +69,8 @@ async def open_demo(
     """
     made = demo_secrets(data_dir)
     source = paper_source(recording, symbol=recorded_symbol, speed=speed)
-    async with open_paper(PaperOptions(host="127.0.0.1", port=0, source=source)) as paper:
+    options = PaperOptions(host="127.0.0.1", port=0, source=source, journal=data_dir / "paper.journal")
+    async with open_paper(options) as paper:
         paper.add_account(made.paper_key, made.paper_secret, BALANCES)
         settings = Settings(
             host="127.0.0.1",
