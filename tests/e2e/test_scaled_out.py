@@ -29,7 +29,7 @@ from tests.servers import postgres_server, postgres_url, redis_server, redis_url
 
 __all__ = ["postgres_server", "postgres_url", "redis_server", "redis_url"]
 
-READY_S = 90.0
+READY_S = 180.0
 
 
 @contextmanager
@@ -69,7 +69,7 @@ async def install(url: str, key: str, paper_key: str, paper_secret: str) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_servers_and_a_worker_are_one_platform(postgres_url: str, redis_url: str, tmp_path: Path) -> None:
     key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     paper_key, paper_secret = secrets.token_hex(16), base64.b64encode(secrets.token_bytes(64)).decode()
