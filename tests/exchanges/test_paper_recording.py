@@ -149,6 +149,14 @@ async def test_parquet_gives_what_csv_gives(tmp_path: Path) -> None:
     assert list(from_parquet.future) == list(from_csv.future)
 
 
+async def test_milliseconds_stand_in_for_the_text_of_a_time_and_market_for_an_unknown_order_type(tmp_path: Path) -> None:
+    rows = [{k: v for k, v in row.items() if k not in ("ts_raw", "ord_type")} for row in recording()[:40]]
+    trades = [t for e in RecordedSource(path=write_csv(tmp_path / "trades.csv", rows)).open().future for t in e.trades]
+
+    assert [(t.event_ns, t.order_type) for t in trades] == [(int(row["ts_ms"]) * 1_000_000, "market") for row in rows]
+    assert {Decimal(t.time_text) * 1000 - int(row["ts_ms"]) for t, row in zip(trades, rows, strict=True)} == {Decimal(0)}
+
+
 async def test_a_recording_of_another_exchange_makes_the_markets_price_step_finer(tmp_path: Path) -> None:
     rows = [row | {"price": f"{60_000 + n / 100:.8f}"} for n, row in enumerate(recording()[:120])]
     source = RecordedSource(path=write_csv(tmp_path / "trades.csv", rows), history=120)

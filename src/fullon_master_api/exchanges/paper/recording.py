@@ -18,7 +18,7 @@ from fullon_master_api.exchanges.paper.markets import MARKETS, PaperMarket, scal
 from fullon_master_api.exchanges.paper.tape import TapeTrade
 from fullon_master_api.model import Record
 
-COLUMNS: Final = ("ts_raw", "trade_id", "price", "amount", "taker_side", "ord_type")
+COLUMNS: Final = ("trade_id", "price", "amount", "taker_side")  # beside ts_raw or ts_ms
 BOOK_LEVELS: Final = 25
 DECIMALS_MAX: Final = 12  # of a recorded price
 
@@ -27,7 +27,7 @@ class RecordedSource(Record, frozen=True, kw_only=True):
     """Trades of one symbol from a CSV or Parquet file.
 
     Columns: `ts_raw` (seconds, as text), `trade_id`, `price`, `amount` (text), `taker_side`, `ord_type`; where `ts_raw` is
-    missing, `ts_ms` (milliseconds) stands in. Rows are in the order of time.
+    missing, `ts_ms` (milliseconds) stands in, and where `ord_type` is, a market order. Rows are in the order of time.
     The first `history` trades have happened before the first client comes; the others come at `speed` times the pace of
     the recording, None as fast as the sockets take them; with `starts_when_watched` once somebody subscribed to them.
     Quotes are made up around each trade: the recording has none.
@@ -115,9 +115,10 @@ def read_trades(path: Path) -> list[TapeTrade]:
 
 def _trade(row: Mapping[str, Any], path: Path) -> TapeTrade:
     text = row.get("ts_raw") or (_seconds_of_ms(row["ts_ms"]) if row.get("ts_ms") else None)
-    missing = [name for name in COLUMNS if name not in row and name != "ts_raw"]
+    missing = [name for name in COLUMNS if name not in row]
     if missing or text is None:
-        raise BadUserInput(f"{path.name}: no column {', '.join(missing) or 'ts_raw or ts_ms'}; needed are {', '.join(COLUMNS)}")
+        needed = f"needed are {', '.join(COLUMNS)} and ts_raw or ts_ms"
+        raise BadUserInput(f"{path.name}: no column {', '.join(missing) or 'ts_raw or ts_ms'}; {needed}")
     seconds, _, part = str(text).partition(".")
     return TapeTrade(
         trade_id=int(row["trade_id"]),
@@ -126,7 +127,7 @@ def _trade(row: Mapping[str, Any], path: Path) -> TapeTrade:
         price=str(row["price"]),
         quantity=str(row["amount"]),
         side="sell" if str(row["taker_side"]).lower() in ("sell", "s") else "buy",
-        order_type="market" if str(row["ord_type"]).lower() in ("market", "m") else "limit",
+        order_type="limit" if str(row.get("ord_type", "")).lower() in ("limit", "l") else "market",
     )
 
 
