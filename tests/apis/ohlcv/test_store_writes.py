@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from decimal import Decimal
 from pathlib import Path
@@ -279,6 +280,20 @@ async def test_what_is_stored_is_there_when_the_store_is_opened_again(ohlcv_url:
             assert await read(second) == await read(first)
     async with open_ohlcv(ohlcv_url) as third:
         assert len(await read(third)) == 1
+
+
+async def test_two_processes_that_write_the_same_trades_store_each_once(ohlcv_url: str) -> None:
+    trades = [trade(number, number) for number in range(240)]
+    async with open_ohlcv(ohlcv_url) as one, open_ohlcv(ohlcv_url) as other, asyncio.TaskGroup() as tasks:
+        done = [
+            tasks.create_task(store.append_trades(*KEY, trades[start : start + 30]))
+            for start in range(0, 240, 15)
+            for store in (one, other)
+        ]
+    assert sum(task.result().stored for task in done) == 240
+    async with open_ohlcv(ohlcv_url) as store:
+        assert [bar.volume for bar in await read(store)] == ["60", "60", "60", "60"]
+        assert [bar.trades for bar in await read(store, Timeframe.DAY_1)] == [240]
 
 
 async def test_a_store_without_tables_is_not_made_by_who_only_reads(ohlcv_url: str) -> None:

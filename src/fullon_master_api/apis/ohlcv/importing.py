@@ -285,7 +285,7 @@ def _store(pieces: Sequence[Piece], plan: ImportPlan, name: str, position: int) 
     """One batch; the answer is how many rows were new."""
     decimals = Decimals(plan.price_decimals, plan.quantity_decimals)
     stored = 0
-    for piece in pieces:
+    for piece in sorted(pieces, key=lambda piece: piece.key):  # one order of locks, so that two imports cannot block each other
         exchange, symbol = piece.key
         if isinstance(piece.rows, TradeColumns):
             stored += yield from append_columns(exchange, symbol, piece.rows, decimals=decimals)
