@@ -179,7 +179,7 @@ async def test_nothing_is_lost_while_the_store_cannot_be_written(tmp_path: Path)
         async def more() -> bool:
             return newest(paper) > target and board.state() is ServiceState.DEGRADED
 
-        await until(more)
+        await until(more, within_s=40.0)
         blocker.execute("ROLLBACK")
         blocker.close()
         await assert_equals_the_record(resources, paper)

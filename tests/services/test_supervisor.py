@@ -246,7 +246,7 @@ async def test_an_owner_that_cannot_reach_the_store_stops_before_its_lease_ends(
             return script.ended == 1
 
         await until(ended)
-        assert time.monotonic() - began < 1.0 + 0.5
+        assert time.monotonic() - began < 1.0 + 1.5  # A lease, and what a busy machine needs to notice.
         blocker.execute("ROLLBACK")
         blocker.close()
 

@@ -59,6 +59,7 @@ class Supervisor:
         self._poll_s, self._memory_mb_max = poll_s, memory_mb_max
         self._leases = Leases(store, tuple(self._factories), owner=owner or owner_name(), ttl_s=ttl_s)
         self._runners: dict[ServiceName, Runner] = {}
+        self._renewing: asyncio.Task[set[ServiceName]] | None = None
         self._wake, self._stop = asyncio.Event(), asyncio.Event()
 
     @property
@@ -96,6 +97,9 @@ class Supervisor:
             await self._shut_down()
 
     async def _shut_down(self) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.wait({self._renewing})
         runners, self._runners = list(self._runners.values()), {}
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -113,18 +117,27 @@ class Supervisor:
             deadline_s = self._leases.deadline_s()
             wait_s = self._leases.ttl_s / 3
             await asyncio.sleep(wait_s if deadline_s is None else max(0.0, min(wait_s, deadline_s)))
-            lost: set[ServiceName] = set()
-            try:
-                async with asyncio.timeout(max(0.01, self._leases.deadline_s() or wait_s)):
-                    lost = await self._leases.renew()
-            except TimeoutError:
-                log.warning("lease.unrenewed", reason="the store did not answer before the lease ended")
-            except Unavailable as away:
-                log.warning("lease.unrenewed", reason=away.message)
-                await asyncio.sleep(min(0.2, wait_s))
+            lost = await self._renewed(max(0.01, self._leases.deadline_s() or wait_s))
             lost |= self._leases.overdue() | {name for name, runner in self._runners.items() if runner.lost}
             if lost:
                 await self._let_go(lost)
+
+    async def _renewed(self, within_s: float) -> set[ServiceName]:
+        """Renew, and answer what was lost. A store may take seconds even to be canceled, so the call goes on by itself when
+        its time is over; the next one waits for it."""
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._leases.renew(), name="supervisor:renew")
+        done, _ = await asyncio.wait({self._renewing}, timeout=within_s)
+        if not done:
+            log.warning("lease.unrenewed", reason="the store did not answer before the lease ended")
+            return set()
+        renewing, self._renewing = self._renewing, None
+        try:
+            return renewing.result()
+        except Unavailable as away:
+            log.warning("lease.unrenewed", reason=away.message)
+            await asyncio.sleep(min(0.2, within_s))
+            return set()
 
     async def _watch_memory(self) -> None:
         """Start the services anew when this process has grown beyond its limit: libraries keep what a dead socket left."""
