@@ -10,6 +10,7 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
+from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 
 from fullon_master_api.apis.cache import open_cache
@@ -21,19 +22,21 @@ from fullon_master_api.auth.jwt import Signer
 from fullon_master_api.auth.passwords import open_passwords
 from fullon_master_api.auth.sessions import Sessions
 from fullon_master_api.auth.throttle import LoginThrottle
-from fullon_master_api.bus import Bus, open_bus
+from fullon_master_api.bus import DISCONNECTS_TOPIC, Bus, open_bus
 from fullon_master_api.bus.connection import RedisOptions
+from fullon_master_api.errors import Unauthenticated
 from fullon_master_api.exchanges import open_exchange
 from fullon_master_api.exchanges.adapter import ExchangeAdapter
 from fullon_master_api.executor.engine import Engine, Limits
 from fullon_master_api.logs import get_logger
-from fullon_master_api.model import Bot, Event, ExchangeAccount, Principal, Role, ServiceName
+from fullon_master_api.model import Bot, Disconnect, Event, ExchangeAccount, Principal, Record, Role, ServiceName
 from fullon_master_api.resolvers.context import Context, Stores
 from fullon_master_api.rest import cache as rest_cache
 from fullon_master_api.rest.auth import auth_router
 from fullon_master_api.rest.edge import Edge
 from fullon_master_api.rest.faults import install_faults
 from fullon_master_api.rest.health import health_router
+from fullon_master_api.rest.metrics import metrics_router
 from fullon_master_api.rest.ohlcv import FullonOhlcvGateway
 from fullon_master_api.rest.orm import get_all_routers
 from fullon_master_api.rest.probes import probe_router
@@ -46,6 +49,7 @@ from fullon_master_api.services.resources import OpenExchange, Resources
 from fullon_master_api.services.supervisor import Supervisor
 from fullon_master_api.services.wiring import build_manager, build_supervisor
 from fullon_master_api.settings import Settings
+from fullon_master_api.transport.figures import HubCollector
 from fullon_master_api.transport.hub import Hub
 from fullon_master_api.transport.routes import graphql_routes
 from fullon_master_api.web.pages import graphiql_page, mount_pages
@@ -117,6 +121,9 @@ class MasterGateway:
         app.include_router(probe_router(self.readiness))
         app.include_router(health_router(HealthDesk(self.resources, stores.services)))
         prefix = settings.api_prefix
+        registry = CollectorRegistry()
+        registry.register(HubCollector(self.hub))
+        app.include_router(metrics_router(registry))
         app.include_router(auth_router(stores.sessions), prefix=prefix)
         app.include_router(services_router(stores.services), prefix=prefix)
         for router in get_all_routers():
@@ -216,6 +223,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[MasterGateway]:
         hub = await stack.enter_async_context(
             Hub(bus, engine, lambda principal, request_id: Context(stores, principal, request_id))
         )
+        stack.enter_context(bus.listen(DISCONNECTS_TOPIC, lambda _topic, told: close_sockets(hub, told)))
         await make_admin(stores, settings.admin_mail)
         yield MasterGateway(settings, stores, resources, hub, engine, supervisor)
 
@@ -243,6 +251,13 @@ def exchange_opener(settings: Settings) -> OpenExchange:
         )
 
     return open_one
+
+
+def close_sockets(hub: Hub, told: Record) -> None:
+    """End the sockets of the user whom an admin wants gone."""
+    if isinstance(told, Disconnect):
+        count = hub.disconnect_user(told.uid, Unauthenticated("an admin closed this connection: log in again"))
+        log.info("user.disconnected", uid=told.uid, by=told.by, sockets=count)
 
 
 async def make_admin(stores: Stores, mail: str) -> None:

@@ -529,6 +529,13 @@ class Event(Record, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class Disconnect(Record, frozen=True, kw_only=True):
+    """All sockets of a user are to be closed, on every process; `by` is the admin who asked."""
+
+    uid: int
+    by: int
+
+
 class Fence(Record, frozen=True, kw_only=True):
     """The lease under which an owner writes: a store refuses the write (`StaleEpoch`) once it saw a higher epoch."""
 

@@ -5,6 +5,7 @@ from fullon_master_api.bus.connection import RedisOptions
 from fullon_master_api.bus.history import HistoryReader
 from fullon_master_api.bus.mailboxes import Delivery, LatestMailbox, Letter, QueueMailbox
 from fullon_master_api.bus.topics import (
+    DISCONNECTS_TOPIC,
     PROCESSES_TOPIC,
     SERVICES_TOPIC,
     account_topic,
@@ -21,6 +22,7 @@ from fullon_master_api.bus.topics import (
 )
 
 __all__ = [
+    "DISCONNECTS_TOPIC",
     "PROCESSES_TOPIC",
     "SERVICES_TOPIC",
     "Bus",

@@ -11,6 +11,9 @@ SERVICES_TOPIC: Final = "services"
 PROCESSES_TOPIC: Final = "processes"
 """Carries `Process`: every report of any process."""
 
+DISCONNECTS_TOPIC: Final = "disconnects"
+"""Carries `Disconnect`: whose sockets every process closes."""
+
 MARKET_KINDS: Final = ("ticker", "candle", "public_trades")
 MARKET_PARTITIONS: Final = 4
 PRIVATE_PARTITION: Final = "private"

@@ -11,7 +11,9 @@ from strawberry import UNSET
 
 from fullon_master_api.apis.orm import Secrets
 from fullon_master_api.auth.sessions import KEY_PREFIX, hash_secret
-from fullon_master_api.model import Record
+from fullon_master_api.bus import DISCONNECTS_TOPIC
+from fullon_master_api.errors import NotFound
+from fullon_master_api.model import Disconnect, Record
 from fullon_master_api.resolvers.context import Context
 from fullon_master_api.resolvers.faults import EXPECTED, UserErrorRow, user_error
 from fullon_master_api.resolvers.identity import global_id, number_of
@@ -91,6 +93,20 @@ async def update_user(ctx: Context, *, input: Any) -> ChangeRow:
 async def delete_user(ctx: Context, *, input: Any) -> DeletedRow:
     admin, users = ctx.admin, ctx.stores.orm.users
     return await deleted("User", "uid", lambda: users.remove(number("User", input), admin))
+
+
+async def disconnect_user(ctx: Context, *, input: Any) -> ChangeRow:
+    """Every process closes the user's sockets; whoever may still log in may connect again."""
+    admin, users = ctx.admin, ctx.stores.orm.users
+
+    async def work() -> Any:
+        (user,) = await users.get_many([number("User", input)], admin)
+        if user is None:
+            raise NotFound("no such user", path=("id",))
+        await ctx.bus.publish(DISCONNECTS_TOPIC, Disconnect(uid=user.uid, by=admin.uid))
+        return user
+
+    return await changed(work)
 
 
 async def change_password(ctx: Context, *, input: Any) -> ChangeRow:

@@ -15,6 +15,7 @@ from fullon_master_api.bus import (
     orders_topic,
     public_trades_topic,
     ticker_topic,
+    trades_topic,
 )
 from fullon_master_api.errors import BadUserInput, NotFound
 from fullon_master_api.executor.live import PUBLIC, Delivery, Feed, Snapshot, own_share, read_stream_cursor, stream_cursor
@@ -24,6 +25,7 @@ from fullon_master_api.model import (
     Balances,
     Candle,
     CandleEvent,
+    DryTrade,
     Event,
     MarketTrade,
     MarketTrades,
@@ -34,6 +36,7 @@ from fullon_master_api.model import (
     Service,
     Ticker,
     Timeframe,
+    Trade,
 )
 from fullon_master_api.resolvers import markets
 from fullon_master_api.resolvers.context import Context
@@ -57,6 +60,12 @@ class OrderRow(Record, frozen=True, kw_only=True):
     cursor: str
     snapshot: bool
     order: Order
+
+
+class TradeRow(Record, frozen=True, kw_only=True):
+    cursor: str
+    trade: Trade | None = None
+    dry_trade: DryTrade | None = None
 
 
 class AccountRow(Record, frozen=True, kw_only=True):
@@ -165,6 +174,18 @@ async def orders(ctx: Context, *, after: str | None = None, snapshot: bool = Fal
     )
 
 
+async def trades(ctx: Context, *, after: str | None = None) -> Feed:
+    caller = ctx.user
+    topic = trades_topic(caller.uid)
+    return Feed(
+        topics=[topic],
+        project=trade_of,
+        delivery=Delivery.LOSSLESS,
+        share=own_share(caller),
+        after=read_stream_cursor(topic, after),
+    )
+
+
 async def account(ctx: Context, *, exchange_account_id: str, after: str | None = None, snapshot: bool = True) -> Feed:
     caller, cache, events = ctx.user, ctx.stores.cache, ctx.stores.orm.events
     ex_id = number_of("ExchangeAccount", exchange_account_id, argument="exchangeAccountId")
@@ -225,6 +246,13 @@ def trades_of(_topic: str, message: MarketTrades) -> PublicTradesRow:
 def order_of(topic: str, event: Event) -> OrderRow:
     order = msgspec.json.decode(event.payload, type=Order)
     return OrderRow(cursor=stream_cursor(topic, event.sequence), snapshot=False, order=order)
+
+
+def trade_of(topic: str, event: Event) -> TradeRow:
+    cursor = stream_cursor(topic, event.sequence)
+    if event.kind == "dry_trade":
+        return TradeRow(cursor=cursor, dry_trade=msgspec.json.decode(event.payload, type=DryTrade))
+    return TradeRow(cursor=cursor, trade=msgspec.json.decode(event.payload, type=Trade))
 
 
 def account_of(topic: str, event: Event) -> AccountRow | None:

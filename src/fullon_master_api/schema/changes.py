@@ -189,6 +189,11 @@ class DeleteInput:
     id: strawberry.ID = strawberry.field(description="Which one.")
 
 
+@strawberry.input(description="Whose sockets are to be closed.")
+class DisconnectUserInput:
+    id: strawberry.ID = strawberry.field(description="The user's id.")
+
+
 @strawberry.input(description="The key that is to open nothing any more.")
 class RevokeApiKeyInput:
     id: strawberry.ID = strawberry.field(description="Which one.")

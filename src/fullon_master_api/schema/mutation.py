@@ -21,6 +21,7 @@ from fullon_master_api.schema.changes import (
     CreateUserInput,
     DeleteInput,
     DeletePayload,
+    DisconnectUserInput,
     ExchangeAccountPayload,
     FeedPayload,
     NewApiKeyPayload,
@@ -171,3 +172,9 @@ class Mutation:
         changes.update_feed, description="Change a feed.", arguments=wanted(UpdateFeedInput), cost=10
     )
     delete_feed: DeletePayload = rooted(changes.delete_feed, description="Remove a feed.", arguments=wanted(DeleteInput), cost=10)
+    disconnect_user: UserPayload = rooted(
+        changes.disconnect_user,
+        description="Close every socket of a user, on every process. Admins only.",
+        arguments=wanted(DisconnectUserInput),
+        cost=10,
+    )

@@ -12,7 +12,7 @@ from fullon_master_api.resolvers import streams
 from fullon_master_api.schema.accounts import Balance, Position
 from fullon_master_api.schema.markets import Candle, PublicTrade, Ticker
 from fullon_master_api.schema.services import ServiceEvent
-from fullon_master_api.schema.trading import OrderEvent
+from fullon_master_api.schema.trading import OrderEvent, TradeEvent
 
 EXCHANGE = "Name of the exchange, as `kraken`."
 SYMBOL = "Unified name, as `BTC/USD`."
@@ -78,6 +78,11 @@ class Subscription:
         streams.orders,
         description="The caller's own orders, at each change; every event of them.",
         arguments={"after": AFTER, "snapshot": "Whether to begin with the open orders."},
+    )
+    trades: TradeEvent = live(
+        streams.trades,
+        description="Fills of the caller's own orders, at the exchange and in dry run; every one of them.",
+        arguments={"after": AFTER},
     )
     account: AccountEvent = live(
         streams.account,

@@ -136,3 +136,10 @@ class OrderEvent:
     cursor: str = strawberry.field(description="Give it as `after` to go on behind this event.")
     snapshot: bool = strawberry.field(description="Whether it tells what is, not what changed.")
     order: Order = strawberry.field(description="The order.")
+
+
+@strawberry.type(description="A fill of an own order; one of the two is there.")
+class TradeEvent:
+    cursor: str = strawberry.field(description="Give it as `after` to go on behind this event.")
+    trade: Trade | None = strawberry.field(description="The fill at the exchange.")
+    dry_trade: DryTrade | None = strawberry.field(description="The fill of a dry-run order.")
