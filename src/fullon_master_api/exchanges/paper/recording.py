@@ -117,8 +117,8 @@ def _trade(row: Mapping[str, Any], path: Path) -> TapeTrade:
     text = row.get("ts_raw") or (_seconds_of_ms(row["ts_ms"]) if row.get("ts_ms") else None)
     missing = [name for name in COLUMNS if name not in row]
     if missing or text is None:
-        needed = f"needed are {', '.join(COLUMNS)} and ts_raw or ts_ms"
-        raise BadUserInput(f"{path.name}: no column {', '.join(missing) or 'ts_raw or ts_ms'}; {needed}")
+        absent, columns = ", ".join(missing) or "ts_raw or ts_ms", ", ".join(COLUMNS)
+        raise BadUserInput(f"{path.name}: no column {absent}; needed are {columns} and ts_raw or ts_ms")
     seconds, _, part = str(text).partition(".")
     return TapeTrade(
         trade_id=int(row["trade_id"]),
