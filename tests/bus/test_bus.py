@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from broadcaster._backends.memory import MemoryBackend
 
 from fullon_master_api.bus import Bus, Delivery, LatestMailbox, QueueMailbox, open_bus, ticker_topic
 from fullon_master_api.errors import ServerShutdown, SlowConsumer
@@ -149,3 +150,38 @@ async def test_closing_leaves_no_task_and_ends_its_readers(bus_url: str) -> None
     assert asyncio.all_tasks() == before
     with pytest.raises(ServerShutdown):
         await bus.publish(BTC, tick("BTC/USD", 1))
+
+
+async def test_a_fault_of_whoever_opened_the_bus_comes_out_as_itself(bus_url: str) -> None:
+    before = asyncio.all_tasks()
+    with pytest.raises(ZeroDivisionError):
+        async with open_bus(bus_url):
+            raise ZeroDivisionError
+    assert asyncio.all_tasks() == before
+
+
+async def test_cancelling_whoever_opened_the_bus_ends_it(bus_url: str) -> None:
+    opened = asyncio.Event()
+
+    async def own() -> None:
+        async with open_bus(bus_url):
+            opened.set()
+            await asyncio.Event().wait()
+
+    owning = asyncio.ensure_future(own())
+    await opened.wait()
+    owning.cancel()
+    done, _alive = await asyncio.wait([owning], timeout=5)
+    assert done == {owning}
+    assert owning.cancelled()
+
+
+async def test_a_fault_of_the_bus_itself_ends_whoever_opened_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def next_published(_self: MemoryBackend) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(MemoryBackend, "next_published", next_published)
+    with pytest.raises(BaseExceptionGroup) as raised:
+        async with asyncio.timeout(5), open_bus("memory://"):
+            await asyncio.Event().wait()
+    assert raised.value.subgroup(ZeroDivisionError) is not None

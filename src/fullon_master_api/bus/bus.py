@@ -273,6 +273,7 @@ async def open_bus(url: str, *, prefix: str = "", options: RedisOptions = REDIS_
         raise
     bus = Bus(broadcast, streams=streams, prefix=prefix)
     opened = asyncio.Event()
+    fault: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [
@@ -283,10 +284,17 @@ async def open_bus(url: str, *, prefix: str = "", options: RedisOptions = REDIS_
             await opened.wait()
             try:
                 yield bus
-            finally:
-                bus._close()
-                for task in running:
-                    task.cancel()
+            except BaseException as error:
+                fault = error  # Raised again below as itself: the group would wrap it, and no caller expects that.
+            bus._close()
+            for task in running:
+                task.cancel()
+        if fault is not None:
+            raise fault
     finally:
-        await broadcast.disconnect()
-        await asyncio.gather(broadcast._listener_task, return_exceptions=True)  # It was cancelled, and nobody awaits it.
+        listener = broadcast._listener_task
+        if not listener.done():
+            await broadcast.disconnect()
+        elif streams is not None:  # `_watch` has told its fault; `disconnect` would tell it again and leave the rest open.
+            await streams.disconnect()
+        await asyncio.gather(listener, return_exceptions=True)  # It was cancelled, and nobody awaits it.
