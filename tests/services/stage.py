@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import sqlite3
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -102,3 +103,20 @@ def without_streams(resources: Resources) -> Resources:
         return adapter
 
     return dataclasses.replace(resources, open_exchange=open_named)
+
+
+@asynccontextmanager
+async def locked(file: Path) -> AsyncGenerator[None, None]:
+    """Hold SQLite's write lock of a file, so that nobody else can write; it is waited for beside the event loop."""
+
+    def lock() -> sqlite3.Connection:
+        connection = sqlite3.connect(file, isolation_level=None, timeout=20.0, check_same_thread=False)
+        connection.execute("BEGIN IMMEDIATE")
+        return connection
+
+    connection = await asyncio.to_thread(lock)
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()

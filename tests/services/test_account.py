@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from collections.abc import AsyncGenerator
@@ -36,7 +37,7 @@ from fullon_master_api.services.account import AccountService
 from fullon_master_api.services.board import FeedBoard
 from fullon_master_api.services.live_account import sent_id
 from fullon_master_api.services.resources import Resources
-from tests.services.stage import list_symbols, open_platform, running, until, without_streams
+from tests.services.stage import list_symbols, locked, open_platform, running, until, without_streams
 
 KEY, SECRET = "paper-key", base64.b64encode(b"s" * 64).decode()
 SYMBOL = "BTC/USD"
@@ -390,6 +391,32 @@ async def test_positions_are_there_again_after_a_restart(stage: Stage) -> None:
             return [(position.symbol, position.quantity) for position in found] == [(SYMBOL, Decimal("0.15"))]
 
         await until(quantity)
+
+
+async def test_positions_are_told_again_when_the_cache_has_lost_them(stage: Stage) -> None:
+    ex_id, cache = stage.account.ex_id, stage.resources.cache
+    async with stage.serving():
+        order = await stage.place(side="buy", order_type="market", volume=Decimal("0.3"))
+        await stage.comes_to(order, OrderStatus.FILLED)
+    await cache.accounts.delete(ex_id)
+    async with stage.serving():
+
+        async def back() -> bool:
+            return [position.quantity for position in (await cache.accounts.get_positions([ex_id]))[0]] == [Decimal("0.3")]
+
+        await until(back)
+
+
+async def test_a_dry_order_fills_once_when_the_store_is_back(dry: Stage, tmp_path: Path) -> None:
+    await dry.tick("50000.0", "50001.0")
+    async with dry.serving():
+        order = await dry.place(side="buy", order_type="limit", volume=Decimal("0.5"), price=Decimal(49000), dry_run=True)
+        await dry.comes_to(order, OrderStatus.OPEN)
+        async with locked(tmp_path / "fullon.db"):
+            await dry.tick("48000.0", "48001.0")
+            await asyncio.sleep(7.0)  # Longer than SQLite waits for its lock, so that the write has failed.
+        await dry.comes_to(order, OrderStatus.FILLED)
+        assert len((await dry.resources.orm.dry_trades.of_orders([order.order_id], None))[0]) == 1
 
 
 async def test_an_order_on_an_account_without_credentials_is_rejected(dry: Stage) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from fullon_master_api.model import CandleEvent, MarketTrades, ServiceName, Serv
 from fullon_master_api.services.board import FeedBoard
 from fullon_master_api.services.ohlcv import OhlcvService
 from fullon_master_api.services.resources import Resources
-from tests.services.stage import list_symbols, open_platform, running, until, without_streams
+from tests.services.stage import list_symbols, locked, open_platform, running, until, without_streams
 
 SYMBOL = "BTC/USD"
 KEY = ("kraken", SYMBOL)
@@ -172,16 +171,13 @@ async def test_trades_of_a_time_without_sockets_are_read_afterwards(tmp_path: Pa
 async def test_nothing_is_lost_while_the_store_cannot_be_written(tmp_path: Path) -> None:
     async with staged(tmp_path, source()) as (resources, paper), collecting(resources) as board:
         await assert_equals_the_record(resources, paper)
-        blocker = sqlite3.connect(tmp_path / "ohlcv.db", isolation_level=None)
-        blocker.execute("BEGIN EXCLUSIVE")
-        target = newest(paper) + 30
+        async with locked(tmp_path / "ohlcv.db"):
+            target = newest(paper) + 30
 
-        async def more() -> bool:
-            return newest(paper) > target and board.state() is ServiceState.DEGRADED
+            async def more() -> bool:
+                return newest(paper) > target and board.state() is ServiceState.DEGRADED
 
-        await until(more, within_s=40.0)
-        blocker.execute("ROLLBACK")
-        blocker.close()
+            await until(more, within_s=40.0)
         await assert_equals_the_record(resources, paper)
 
         async def well() -> bool:
@@ -271,21 +267,14 @@ async def rough_time(paper: PaperExchange, folder: Path, *, exchange_minutes: in
     while paper.tapes[SYMBOL].now_ns < end_ns:
         faults = paper.faults
         kind = draw.choice(("lose", "duplicate", "reorder", "cut", "drop", "refuse", "stalled", "maintenance", "store"))
-        blocker = None
         if kind in ("lose", "duplicate", "reorder", "cut"):
             setattr(faults, kind, draw.choice((0.05, 0.3)))
-        elif kind == "drop":
-            faults.drop_sockets()
-        elif kind == "store":
-            blocker = sqlite3.connect(folder / "ohlcv.db", isolation_level=None, timeout=5.0)
-            blocker.execute("BEGIN IMMEDIATE")
-        else:
+        elif kind in ("refuse", "stalled", "maintenance"):
             setattr(faults, kind, True)
+        if kind in ("drop", "refuse", "stalled", "maintenance"):
             faults.drop_sockets()
-        await asyncio.sleep(draw.uniform(0.2, 1.5))
-        if blocker is not None:
-            blocker.execute("ROLLBACK")
-            blocker.close()
+        async with locked(folder / "ohlcv.db") if kind == "store" else nullcontext():
+            await asyncio.sleep(draw.uniform(0.2, 1.5))
         faults.clear()
         await asyncio.sleep(draw.uniform(0.1, 0.6))
 

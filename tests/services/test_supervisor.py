@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ from fullon_master_api.services.manager import ServiceManager
 from fullon_master_api.services.resources import Resources
 from fullon_master_api.services.runner import CollectingService, CrashPolicy, ServiceFactory
 from fullon_master_api.services.supervisor import Supervisor
-from tests.services.stage import open_platform, until
+from tests.services.stage import locked, open_platform, until
 
 TICKER = ServiceName.TICKER
 ADMIN = Principal(uid=1, mail="admin@fullon", role=Role.ADMIN, scopes=frozenset(Scope))
@@ -238,17 +237,14 @@ async def test_an_owner_that_cannot_reach_the_store_stops_before_its_lease_ends(
     script = Scripted()
     async with open_platform(tmp_path) as resources, supervised(resources, script, ttl_s=1.0):
         await manager_of(resources).start(TICKER, ADMIN)
-        blocker = sqlite3.connect(tmp_path / "fullon.db", isolation_level=None)
-        blocker.execute("BEGIN IMMEDIATE")  # From here on nobody can write: no lease can be renewed, none can be claimed.
-        began = time.monotonic()
+        async with locked(tmp_path / "fullon.db"):  # Nobody can write: no lease can be renewed, none can be claimed.
+            began = time.monotonic()
 
-        async def ended() -> bool:
-            return script.ended == 1
+            async def ended() -> bool:
+                return script.ended == 1
 
-        await until(ended)
-        assert time.monotonic() - began < 1.0 + 1.5  # A lease, and what a busy machine needs to notice.
-        blocker.execute("ROLLBACK")
-        blocker.close()
+            await until(ended)
+            assert time.monotonic() - began < 1.0 + 1.5  # A lease, and what a busy machine needs to notice.
 
         async def again() -> bool:
             return len(script.runs) == 2 and script.runs[1].epoch == script.runs[0].epoch + 1

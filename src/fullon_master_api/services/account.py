@@ -121,7 +121,7 @@ class AccountService:
                         await adapter.load_markets()
                         backoff.reset()
                         await self._serve(account, adapter)
-                except (ExchangeUnavailable, ExchangeRefused) as error:
+                except (Unavailable, ExchangeRefused) as error:
                     gauge.failed(error.message)
                     log.warning("account.away", ex_id=account.ex_id, error=error.message)
                 except ExchangeDenied as denied:

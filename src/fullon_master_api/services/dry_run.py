@@ -12,7 +12,7 @@ import msgspec
 
 from fullon_master_api.apis.orm.orders import OrderChange
 from fullon_master_api.bus import Listener, ticker_topic
-from fullon_master_api.errors import BadUserInput, CacheUnavailable, NotFound
+from fullon_master_api.errors import BadUserInput, CacheUnavailable, NotFound, StoreUnavailable
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Order, OrderStatus, Record, Ticker
 from fullon_master_api.services.markets import MarketRules
@@ -26,6 +26,7 @@ log = get_logger(__name__)
 FRESH_NS: Final = 3600 * 1_000_000_000
 """A ticker older than an hour is no market: nothing fills at it."""
 
+RETRY_S: Final = 1.0
 ZERO: Final = Decimal(0)
 Key = tuple[str, str]
 
@@ -38,18 +39,28 @@ class DryRun:
         self._matchers: dict[Key, Matcher] = {}
         self._listeners: dict[Key, Listener] = {}
         self._arrived: dict[Key, Ticker] = {}
+        self._saved: set[int] = set()
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
 
     async def run(self) -> None:
-        """Fill what tickers reach, for ever. Raises: StoreUnavailable, StaleEpoch."""
+        """Fill what tickers reach, for ever; a store that is away makes the fills wait. Raises: StaleEpoch."""
         try:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
                 arrived, self._arrived = self._arrived, {}
+                away_s = 0.0
                 for key, ticker in arrived.items():
-                    await self._meet(key, ticker)
+                    try:
+                        await self._meet(key, ticker)
+                    except StoreUnavailable as away:
+                        log.warning("dry_run.waits", error=away.message)
+                        self._arrived.setdefault(key, ticker)  # Unless a newer one came: then that one is met.
+                        self._wake.set()
+                        away_s = RETRY_S
+                if away_s:
+                    await asyncio.sleep(away_s)
         finally:
             for listener in self._listeners.values():
                 listener.close()
@@ -146,9 +157,12 @@ class DryRun:
             "fee": fee_of(cost, market, maker=match.maker),
             "reason": order.reason or None,
         }
-        await self._with.orm.dry_trades.save(values, fence=self._keeper.fence)
+        if order.order_id not in self._saved:
+            await self._with.orm.dry_trades.save(values, fence=self._keeper.fence)
+            self._saved.add(order.order_id)  # The store may go away before the next line: the fill is not stored twice.
         change = OrderChange(status=OrderStatus.FILLED, final_volume=match.quantity, average_price=match.price)
         await self._keeper.change(order, change)
+        self._saved.discard(order.order_id)
         log.info("dry_run.filled", order_id=order.order_id, maker=match.maker)
 
     def _release(self, key: Key) -> None:

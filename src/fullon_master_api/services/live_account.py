@@ -15,7 +15,6 @@ from fullon_master_api.errors import (
     Conflict,
     ExchangeDenied,
     ExchangeRefused,
-    ExchangeUnavailable,
     NotFound,
     Unavailable,
 )
@@ -72,6 +71,7 @@ class LiveAccount:
     async def run(self) -> None:
         """Raises: ExchangeDenied when the credentials are not accepted; StaleEpoch."""
         await self._fills.load()
+        await self._tell_positions_if_news()
         can, ex_id = self.adapter.capabilities, self.account.ex_id
         denied: list[str] = []
         try:
@@ -129,7 +129,7 @@ class LiveAccount:
                 self._gauge.works()
                 retry.reset()
                 wait_s = RECHECK_S if self._doubts else self._poll_s
-            except (ExchangeUnavailable, ExchangeRefused) as error:
+            except (Unavailable, ExchangeRefused) as error:
                 self._gauge.failed(error.message)
                 log.warning("account.unread", ex_id=self.account.ex_id, error=error.message)
                 wait_s = retry.next_s()
@@ -269,6 +269,16 @@ class LiveAccount:
         except Unavailable as away:
             self._told = None
             self._gauge.failed(away.message)
+
+    async def _tell_positions_if_news(self) -> None:
+        """At the start: the cache may have lost what it knew, or never have known."""
+        try:
+            known = (await self._with.cache.accounts.get_positions([self.account.ex_id]))[0]
+        except Unavailable as away:
+            self._gauge.failed(away.message)
+            return
+        if known != self._fills.positions.open():
+            await self._tell_positions()
 
     async def _tell_positions(self) -> None:
         now_ns, ex_id, fence = time.time_ns(), self.account.ex_id, self._keeper.fence

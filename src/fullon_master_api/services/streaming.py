@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Final, TypeVar
 
-from fullon_master_api.errors import ExchangeDenied, ExchangeRefused, ExchangeUnavailable
+from fullon_master_api.errors import ExchangeDenied, ExchangeRefused, ExchangeUnavailable, Unavailable
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Record
 from fullon_master_api.services.backoff import Backoff
@@ -41,9 +41,9 @@ async def keep_streaming(
 ) -> None:
     """Give every message to `take`, for ever; `on_open` is called before the first message of each new stream.
 
-    The exchange's own failures are noted on the gauge and followed by a wait; `on_broken` is called after
-    `failures_max` of them in a row. A credential that was denied ends it: trying again cannot help.
-    Raises: ExchangeDenied, and whatever `take` raises.
+    Failures of the exchange, and of a store that `take` writes to, are noted on the gauge and followed by a wait; `on_broken`
+    is called after `failures_max` of them in a row. A credential that was denied ends it: trying again cannot help.
+    Raises: ExchangeDenied, and whatever else `take` raises.
     """
     backoff = Backoff(first_s=policy.first_s, max_s=policy.max_s)
     while True:
@@ -53,7 +53,7 @@ async def keep_streaming(
         except ExchangeDenied as denied:
             gauge.failed(denied.message)
             raise
-        except (ExchangeUnavailable, ExchangeRefused) as error:
+        except (Unavailable, ExchangeRefused) as error:
             if gauge.messages == began or isinstance(error, ExchangeRefused):
                 gauge.failed(error.message)  # Not at the first time: a drop that is mended at once is only a reconnect.
             log.warning("feed.broken", feed=gauge.name, error=error.message)
