@@ -10,10 +10,12 @@ from time import monotonic
 from typing import Any, Final
 
 from graphql import GraphQLError, OperationType
+from structlog.contextvars import bind_contextvars
 
 from fullon_master_api.errors import Forbidden, GatewayError, RateLimited, TokenExpired
 from fullon_master_api.executor.answers import DocumentError, render_error
 from fullon_master_api.executor.engine import Engine
+from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal
 from fullon_master_api.settings import Settings
 from fullon_master_api.transport import protocols
@@ -22,6 +24,8 @@ from fullon_master_api.transport.hub import Hub, MakeContext
 from fullon_master_api.transport.links import Link, Rendered
 from fullon_master_api.transport.protocols import BadMessage, Operation, Said, Say, Wire
 from fullon_master_api.transport.requests import new_request_id
+
+log = get_logger(__name__)
 
 HEARTBEAT_S: Final = 15.0
 
@@ -87,6 +91,7 @@ class Session:
         self._init_until_s = now_s + desk.settings.socket_init_timeout_s
         self._beat_at_s = now_s + HEARTBEAT_S
         desk.hub.watch(self)
+        log.debug("socket.opened", protocol=wire.name)
 
     @property
     def uid(self) -> int | None:
@@ -125,6 +130,7 @@ class Session:
         if self._lost:
             return
         self._lost = self._ended = True
+        log.debug("socket.ended", protocol=self._wire.name, uid=self.uid, operations=len(self._streams))
         self._desk.hub.unwatch(self)
         self._desk.hub.expel(self)
         if self.principal is not None:
@@ -277,6 +283,7 @@ class Stream:
 
     async def run(self, operation: Operation) -> None:
         desk = self._session._desk
+        bind_contextvars(request_id=self._request_id)  # In the task's own copy of the context: it ends with the task.
         try:
             prepared = desk.engine.prepare(operation.query, operation.operation_name)
             if prepared.kind is OperationType.SUBSCRIPTION:
