@@ -150,6 +150,17 @@ async def test_five_failures_in_ten_minutes_are_a_crash_loop_that_an_admin_ends(
         assert len(script.runs) == 6
 
 
+async def test_a_service_that_cannot_even_be_made_is_failed_and_not_the_process(tmp_path: Path) -> None:
+    def refuse(fence: Fence, board: FeedBoard) -> CollectingService:
+        raise ValueError("a setting makes no sense")
+
+    async with open_platform(tmp_path) as resources, supervised(resources, refuse) as supervisor:
+        row = await manager_of(resources).start(TICKER, ADMIN)
+        assert row.state in (ServiceState.FAILED, ServiceState.CRASH_LOOP)
+        assert row.last_error == "ValueError: a setting makes no sense"
+        assert TICKER in supervisor.held
+
+
 async def test_a_denied_credential_is_not_tried_again(tmp_path: Path) -> None:
     script = Scripted()
 

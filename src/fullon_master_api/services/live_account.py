@@ -120,7 +120,7 @@ class LiveAccount:
 
     async def _reconcile(self) -> None:
         """Read everything anew when it is due; an exchange that is away is asked again, later and later."""
-        retry = Backoff(first_s=0.5, max_s=self._poll_s)
+        retry = Backoff(first_s=0.5, max_s=max(0.5, self._poll_s))
         while True:
             self._due.clear()
             try:

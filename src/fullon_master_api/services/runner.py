@@ -166,7 +166,7 @@ class Runner:
         """One life of the service: STARTING, RUNNING or DEGRADED as its board says. The answer is what ended it."""
         self._wake.clear()
         board = FeedBoard(on_change=self._wake.set)
-        service = self._service = asyncio.create_task(self._factory(self.fence, board).run(), name=f"service:{self.name.value}")
+        service = self._service = asyncio.create_task(self._live(board), name=f"service:{self.name.value}")
         service.add_done_callback(lambda _task: self._wake.set())
         try:
             while not service.done() and not self.lost:
@@ -188,6 +188,10 @@ class Runner:
         if has(error, StaleEpoch):
             self.lost = True
         return error
+
+    async def _live(self, board: FeedBoard) -> None:
+        """Make the service and run it: what keeps it from being made is its failure too."""
+        await self._factory(self.fence, board).run()
 
     async def _wait(self, seconds: float) -> None:
         """Wait without looking dead: the heartbeat of a FAILED service goes on."""
