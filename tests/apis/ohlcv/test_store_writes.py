@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fullon_master_api.apis.ohlcv import Fill, Interval, OhlcvStore, Source, open_ohlcv
-from fullon_master_api.errors import BadUserInput, StaleEpoch, StoreUnavailable, TooLarge
+from fullon_master_api.errors import BadUserInput, ServerShutdown, StaleEpoch, StoreUnavailable, TooLarge
 from fullon_master_api.model import Candle, Fence, MarketTrade, Side, Timeframe
 
 NS = 10**9
@@ -325,3 +325,19 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable):
         async with open_ohlcv("postgresql+asyncpg://postgres@127.0.0.1:1/none", timeout_s=2):
             pass
+
+
+@pytest.mark.parametrize("url", ["sqlite+aiosqlite:///:memory:", "sqlite://", "mysql://desk@host/market"])
+async def test_a_url_that_names_no_file_and_no_server_is_refused(url: str) -> None:
+    with pytest.raises(BadUserInput, match="must be sqlite"):
+        async with open_ohlcv(url):
+            pass
+
+
+async def test_a_request_that_outlives_the_store_is_told_so(ohlcv_url: str) -> None:
+    async with open_ohlcv(ohlcv_url) as store:
+        pass
+    with pytest.raises((ServerShutdown, StoreUnavailable)):
+        await store.last_trades([KEY])
+    with pytest.raises((ServerShutdown, StoreUnavailable)):
+        await store.append_trades(*KEY, [trade(1, 1)])

@@ -16,7 +16,7 @@ import orjson
 from fullon_master_api.apis.ohlcv.schema import GET_VERSION, SET_VERSION, SQLITE_STEPS, VERSION
 from fullon_master_api.apis.ohlcv.statements import insert, sqlite_sql
 from fullon_master_api.apis.ohlcv.steps import DropPartitions, InsertMany, KeepPartitions, Rows, Run, Step, Transaction
-from fullon_master_api.errors import StoreUnavailable
+from fullon_master_api.errors import ServerShutdown, StoreUnavailable
 
 T = TypeVar("T")
 READERS: Final = 3
@@ -38,6 +38,7 @@ class SqliteDriver:
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="ohlcv-write")
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="ohlcv-read")
         self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        self._closed = False
         if migrate:
             path.parent.mkdir(parents=True, exist_ok=True)
         elif not path.exists():
@@ -81,7 +82,13 @@ class SqliteDriver:
         writer.execute("COMMIT")
 
     async def read(self, sql: str, *args: Any) -> Rows:
+        self._check_open()
         return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, sqlite_sql(sql), args)
+
+    def _check_open(self) -> None:
+        """Raises: ServerShutdown for a request that outlived the store."""
+        if self._closed:
+            raise ServerShutdown("the candle store is closed")
 
     def _read(self, sql: str, args: tuple[Any, ...]) -> Rows:
         reader = self._readers.get()
@@ -92,6 +99,7 @@ class SqliteDriver:
             self._readers.put(reader)
 
     async def write(self, begin: Callable[[], Transaction[T]]) -> T:
+        self._check_open()
         return await asyncio.get_running_loop().run_in_executor(self._writing, self._write, begin)
 
     def _write(self, begin: Callable[[], Transaction[T]]) -> T:
@@ -126,10 +134,12 @@ class SqliteDriver:
         return []
 
     async def compute(self, work: Callable[[], T]) -> T:
+        self._check_open()
         return await asyncio.get_running_loop().run_in_executor(self._reading, work)
 
     async def aclose(self) -> None:
         """Wait for what runs, then close the file."""
+        self._closed = True
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:

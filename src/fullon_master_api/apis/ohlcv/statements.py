@@ -192,6 +192,9 @@ GROW_QUANTITIES: Final = (
   quantity = quantity * $2::bigint % {PART} WHERE series_id = $1::int""",  # noqa: S608
 )
 
+NEWEST_NUMBER: Final = """
+SELECT trade_number FROM market_trades WHERE series_id = $1::int AND trade_number < $2::bigint
+ORDER BY trade_number DESC LIMIT 1"""
 KNOWN_NUMBERS: Final = """
 SELECT t.trade_number FROM INTS($2) w THEN JOIN market_trades t ON [[t.series_id = $1::int AND t.trade_number = w.value
   AND t.trade_text = '']]"""

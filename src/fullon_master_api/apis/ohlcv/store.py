@@ -274,7 +274,7 @@ async def open_ohlcv(
 
 async def _open_driver(url: str, *, pool_size: int, timeout_s: float, migrate: bool) -> Driver:
     file = re.fullmatch(r"sqlite(?:\+\w+)?:///(.+)", url)
-    if file:
+    if file and file[1] != ":memory:":
         return await asyncio.to_thread(partial(SqliteDriver, Path(file[1]), timeout_s=timeout_s, migrate=migrate))
     if re.match(r"postgres(ql)?(\+asyncpg)?://", url):
         return await open_postgres(url, pool_size=pool_size, timeout_s=timeout_s, migrate=migrate)

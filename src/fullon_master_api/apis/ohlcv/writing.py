@@ -72,7 +72,9 @@ def append_trades(
 def known_ids(series: Series, numbers: list[int], texts: list[str]) -> Transaction[set[tuple[int, str]]]:
     """Ids among these that are stored already."""
     known: set[tuple[int, str]] = set()
-    if numbers:
+    # An exchange counts upwards, so most batches are all news, which one look at the largest number shows.
+    newest = (yield Run(sql.NEWEST_NUMBER, (series.series_id, TEXT_NUMBER))) if numbers else []
+    if newest and min(numbers) <= newest[0][0]:
         known.update((number, "") for (number,) in (yield Run(sql.KNOWN_NUMBERS, (series.series_id, numbers))))
     if texts:
         found = yield Run(sql.KNOWN_TEXTS, (series.series_id, texts, TEXT_NUMBER))
