@@ -141,9 +141,12 @@ def _instant_leaf(coerce: Callable[[Any], Any]) -> Leaf:
         return done
 
     def column(values: list[Any]) -> list[Any] | None:
-        if set(map(type, values)) <= {int}:
+        if not set(map(type, values)) <= {int}:
+            return None
+        try:
             return [known.get(value) or text(value) for value in values]
-        return None
+        except (ValueError, OverflowError, OSError):  # An instant beyond the calendar: which one it is, is found value by value.
+            return None
 
     lines = (
         "if type({v}) is int: {v} = {e}_known({v}) or {e}_text({v})",
