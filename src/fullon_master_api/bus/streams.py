@@ -133,6 +133,7 @@ class RedisStreams(BroadcastBackend):
         for key, entries in reply or ():
             if len(entries) == READ_MAX and await self._was_cut(key):
                 arrived.append(self._lose(self._partitions[key], "the stream was cut before it was read"))
+                log.warning("bus.cut", partition=self._partitions[key])
             for _entry_id, fields in entries:
                 stamps = {name: int(fields[field]) for field, name in STAMPS.items() if field in fields}
                 arrived.append((fields[b"t"].decode(), Packed(fields[b"k"].decode(), fields[b"p"], stamps)))
@@ -163,12 +164,11 @@ class RedisStreams(BroadcastBackend):
             self._run_id = run_id
         self.connected = True
         self.reconnects += 1
-        log.info("bus.reconnected", gap=bool(arrived))
+        log.warning("bus.reconnected", gap=bool(arrived))
         return arrived
 
     def _lose(self, partition: str, reason: str) -> Arrived:
         self.gaps += 1
-        log.warning("bus.gap", partition=partition, reason=reason)
         return "", Lost(partition=partition, reason=reason)
 
     def _note_connection(self) -> None:
