@@ -309,13 +309,14 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(*, timeout_s: float = 5.0, ws: Any = None, **changes: Any) -> AsyncIterator[Stage]:
+async def open_stage(*, timeout_s: float = 5.0, ws: Any = None, deflate: bool = False, **changes: Any) -> AsyncIterator[Stage]:
     """Everything, on a server of its own."""
     async with open_backstage(timeout_s=timeout_s, **changes) as stage:
         app = FastAPI()
         make_context = stage.hub.make_context
         app.include_router(graphql_routes(stage.engine, stage.hub, stage.door, make_context, stage.settings))
         config = server_config(app, uvloop_enabled=False, message_bytes_max=stage.settings.socket_message_bytes_max)
+        config.ws_per_message_deflate = deflate
         if ws is not None:
             config.ws = ws
         server = stage.server = Server(config, on_stop=stage.hub.drain)

@@ -35,11 +35,12 @@ async def test_an_accepted_socket_leaves_uvicorn_and_has_no_task(stage: Stage) -
         assert len(asyncio.all_tasks()) - tasks <= 10  # the clients' own, two each
 
 
-async def test_no_compression_is_agreed_although_it_is_offered(stage: Stage) -> None:
-    async with websockets.connect(
-        stage.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")], compression="deflate"
-    ) as socket:
-        assert socket.protocol.extensions == []
+async def test_no_compression_is_agreed_although_the_client_offers_it_and_the_server_would() -> None:
+    async with open_stage(deflate=True) as stage:
+        options = {"subprotocols": [Subprotocol("graphql-transport-ws")], "compression": "deflate"}
+        async with websockets.connect(stage.ws_url, **options) as socket:  # type: ignore[arg-type]
+            assert socket.protocol.extensions == []
+            assert all(isinstance(each, Connection) for each in list[object](stage.server.server_state.connections))
 
 
 async def test_a_ping_of_the_socket_is_answered_with_its_bytes(stage: Stage) -> None:

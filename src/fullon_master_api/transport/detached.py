@@ -14,7 +14,10 @@ from collections.abc import Callable, MutableSet
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.server import ServerProtocol
 
 from fullon_master_api.errors import ServerShutdown
 from fullon_master_api.transport import frames
@@ -44,6 +47,12 @@ PING_FRAME: Final = frame_header(0, frames.PING)
 class DetachableProtocol(WebSocketsSansIOProtocol):
     """uvicorn's socket, which can give its connection away after the handshake. It agrees to no compression."""
 
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn = ServerProtocol(extensions=[], max_size=config.ws_max_size, logger=self.logger)
+
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:
@@ -57,7 +66,6 @@ class DetachableProtocol(WebSocketsSansIOProtocol):
             and self.queue.empty()
             and not self.frames
             and not self.conn.reader.buffer
-            and not self.config.ws_per_message_deflate
         )
 
     def detach(self, connection: Connection) -> None:
