@@ -18,6 +18,7 @@ from fullon_master_api.apis.ohlcv import open_ohlcv
 from fullon_master_api.apis.orm import open_orm
 from fullon_master_api.apis.orm.database import Hint
 from fullon_master_api.apis.orm.paging import FIRST_MAX
+from fullon_master_api.auth.issuers import ExternalIssuer
 from fullon_master_api.auth.jwt import Signer
 from fullon_master_api.auth.passwords import open_passwords
 from fullon_master_api.auth.sessions import Sessions
@@ -205,6 +206,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[MasterGateway]:
             LoginThrottle(attempts_max=settings.login_attempts_max, window_s=settings.login_window_s),
             refresh_days=settings.refresh_expiration_days,
             api_keys=settings.enable_api_key_auth,
+            external=ExternalIssuer.from_settings(settings),
         )
         resources = Resources(
             orm=orm, ohlcv=ohlcv, cache=cache, bus=bus, settings=settings, open_exchange=exchange_opener(settings)

@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     jwt_expiration_minutes: int = Field(60, ge=1, le=1440)
     jwt_issuer: str = "fullon-master-api"
     jwt_audience: str = "fullon"
+    jwt_jwks_url: str | None = None
+    jwt_external_issuer: str | None = None
+    jwt_external_audience: str | None = None
     refresh_expiration_days: int = Field(14, ge=1, le=365)
     enable_api_key_auth: bool = True
     api_key_header_name: str = "X-API-Key"
@@ -183,6 +186,12 @@ class Settings(BaseSettings):
     def _no_credentials_for_everybody(self) -> Settings:
         if self.cors_allow_credentials and "*" in self.cors_origins:
             raise ValueError("CORS_ORIGINS=* with CORS_ALLOW_CREDENTIALS=true lets any page act as the user: name the origins")
+        return self
+
+    @model_validator(mode="after")
+    def _external_issuer_is_named(self) -> Settings:
+        if self.jwt_jwks_url and not self.jwt_external_issuer:
+            raise ValueError("JWT_JWKS_URL needs JWT_EXTERNAL_ISSUER: whose tokens are taken must be said")
         return self
 
     @property

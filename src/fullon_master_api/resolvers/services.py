@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
+from fullon_master_api.apis.orm import Page
+from fullon_master_api.apis.orm.audit import AuditEntry
 from fullon_master_api.model import Process, Record, Service, ServiceName
 from fullon_master_api.resolvers.context import Context
 from fullon_master_api.resolvers.faults import EXPECTED, UserErrorRow, user_error
+from fullon_master_api.resolvers.filters import OrderWish, condition_of, order_of
 
 
 class ServiceWish(Protocol):
@@ -31,6 +34,19 @@ async def service(ctx: Context, *, name: ServiceName) -> Service | None:
 async def processes(ctx: Context) -> list[Process]:
     ctx.require_admin()
     return await ctx.stores.cache.processes.active()
+
+
+async def audit_trail(
+    ctx: Context,
+    *,
+    filter: Any = None,
+    order_by: OrderWish | None = None,
+    first: int = 50,
+    after: str | None = None,
+) -> Page[AuditEntry]:
+    return await ctx.stores.orm.audit.page(
+        ctx.admin, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+    )
 
 
 async def start_service(ctx: Context, *, input: ServiceWish) -> ServicePayloadRow:

@@ -127,6 +127,21 @@ class DryTradeFilter:
     not_: DryTradeFilter | None = strawberry.field(default=None, name="not", description=NOT)
 
 
+@strawberry.input(description="Which entries of the audit trail.")
+class AuditFilter:
+    action: StringFilter | None = strawberry.field(default=None, description="What was done, as `user.add`.")
+    subject: StringFilter | None = strawberry.field(default=None, description="To what, as `user:7`.")
+    mail: StringFilter | None = strawberry.field(default=None, description="By whom.")
+    created_at: DateTimeFilter | None = strawberry.field(default=None, description="When it was done.")
+    and_: list[AuditFilter] | None = strawberry.field(default=None, name="and", description=AND)
+    or_: list[AuditFilter] | None = strawberry.field(default=None, name="or", description=OR)
+    not_: AuditFilter | None = strawberry.field(default=None, name="not", description=NOT)
+
+
+class AuditSort(Enum):
+    ID = "audit_id"
+
+
 class SymbolSort(Enum):
     ID = "symbol_id"
     SYMBOL = "symbol"
@@ -170,7 +185,7 @@ class DryTradeSort(Enum):
 
 
 strawberry.enum(Direction, description="Smallest or oldest first, or the other way round.")
-for _sort in (SymbolSort, UserSort, ExchangeAccountSort, BotSort, OrderSort, TradeSort, DryTradeSort):
+for _sort in (AuditSort, SymbolSort, UserSort, ExchangeAccountSort, BotSort, OrderSort, TradeSort, DryTradeSort):
     strawberry.enum(_sort, description="What a list may be ordered by; rows that are equal in it keep the order of their ids.")
 
 

@@ -16,6 +16,8 @@ from fullon_master_api.resolvers import trading as trading_answers
 from fullon_master_api.schema.accounts import ExchangeAccount, User
 from fullon_master_api.schema.bots import Bot, StrategyTemplate
 from fullon_master_api.schema.filters import (
+    AuditFilter,
+    AuditSort,
     BotFilter,
     BotSort,
     ExchangeAccountFilter,
@@ -33,7 +35,7 @@ from fullon_master_api.schema.filters import (
 from fullon_master_api.schema.lists import Connection
 from fullon_master_api.schema.markets import PAGE_ARGUMENTS, Exchange, Symbol, Ticker
 from fullon_master_api.schema.node import Node
-from fullon_master_api.schema.services import Process, Service
+from fullon_master_api.schema.services import AuditEntry, Process, Service
 from fullon_master_api.schema.trading import Order, Trade
 
 EXCHANGE = "Name of the exchange, as `kraken`."
@@ -113,4 +115,10 @@ class Query:
     )
     processes: list[Process] | None = rooted(
         service_answers.processes, description="Running parts of the platform, by their heartbeats. Admins only.", cost=2
+    )
+    audit_trail: Connection[AuditEntry] | None = rooted(
+        service_answers.audit_trail,
+        description="What admins and users changed, newest first. Admins only.",
+        arguments=listed(AuditFilter, AuditSort),
+        cost=2,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import strawberry
+from strawberry.scalars import JSON
 
 from fullon_master_api.executor.scalars import BigInt
 from fullon_master_api.model import DesiredState, ServiceName, ServiceState
@@ -65,3 +66,14 @@ class ServiceInput:
 class ServicePayload:
     service: Service | None = strawberry.field(description="The service.")
     user_errors: list[UserError] = strawberry.field(description="What was wrong with the input; empty when all was well.")
+
+
+@strawberry.type(description="Who did what to what: written together with the change itself.")
+class AuditEntry:
+    audit_id: strawberry.ID = strawberry.field(name="id", description="Number of the entry; it rises.")
+    uid: int | None = strawberry.field(name="userId", description="Who did it; null for the platform itself.")
+    mail: str | None = strawberry.field(description="Their mail at that time.")
+    action: str = strawberry.field(description="What was done, as `user.add`.")
+    subject: str = strawberry.field(description="To what, as `user:7`.")
+    detail: JSON = strawberry.field(description="What is worth knowing of it; never a secret.")
+    created_at: datetime = strawberry.field(description="When it was done.")
