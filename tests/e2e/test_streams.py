@@ -120,7 +120,7 @@ async def test_market_data_streams(demo: DemoProcess) -> None:
         )
         await socket.subscribe(
             "candle",
-            'subscription { candle(exchange: "kraken", symbol: "BTC/USD", timeframe: MINUTE_1, snapshot: false) { close final } }',
+            'subscription { candle(exchange: "kraken", symbol: "BTC/USD", timeframe: MINUTE_1, snapshot: false) { close } }',
         )
         await socket.subscribe(
             "public", 'subscription { publicTrades(exchange: "kraken", symbol: "BTC/USD") { trades { price } } }'
