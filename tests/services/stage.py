@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 def settings_of(folder: Path, **values: object) -> Settings:
     """Settings of a test: nothing of the environment's `.env`, short waits."""
-    known: dict[str, object] = {"data_dir": folder, "lease_ttl_s": 1.0, "service_wait_s": 8.0, "ticker_reconnect_delay": 0.1}
+    known: dict[str, object] = {"data_dir": folder, "lease_ttl_s": 1.0, "service_wait_s": 40.0, "ticker_reconnect_delay": 0.1}
     return Settings(_env_file=None, **(known | values))  # type: ignore[arg-type]
 
 

@@ -50,7 +50,6 @@ async def values(postgres_server: str, redis: RedisServer, paper: PaperExchange)
         "redis_url": redis.url,
         "exchange_urls": {"kraken": paper.url},
         "lease_ttl_s": 2.0,
-        "service_wait_s": 40.0,
         "db_pool_size": 5,
     }
 
