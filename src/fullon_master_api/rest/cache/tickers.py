@@ -109,7 +109,7 @@ async def watch(desk: Desk, keys: Sequence[TickerKey], row: Callable[[Ticker], J
         async for topic, message in mailbox:
             news: object = message
             if isinstance(message, Gap):
-                news = (await patiently(partial(desk.cache.tickers.get_many, [asked[topic]])))[0]
+                news = (await patiently(partial(desk.cache.tickers.get_together, [asked[topic]])))[0]
             if not isinstance(news, Ticker):
                 continue
             at = (news.received_ns, news.sequence)
