@@ -9,8 +9,10 @@ from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, FromClause, Select, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, FromClause, Select, column, func, literal, select, true, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import TableValuedAlias
 
 from fullon_master_api.apis.orm.columns import ID_MAX, UtcTime
 from fullon_master_api.apis.orm.conditions import Condition, to_sql
@@ -23,6 +25,7 @@ T = TypeVar("T", bound=Record)
 FIRST_DEFAULT: Final = 50
 FIRST_MAX: Final = 500
 VERSION: Final = 1
+URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -136,24 +139,52 @@ class Listing(Generic[T]):
         where = (*where, *self._matching(matching))
         order = self._checked_order(order)
         limit = checked_first(first)
-        ordering, at = self._order(order)
         rows: dict[Any, list[Any]] = {}
+        conditions = [*where, *self._after(order, after)]
         for part in chunks(_possible(parents)):
-            ranked = (
-                self.select(parent.in_(part), *where, *self._after(order, after))
-                .add_columns(
-                    parent.label("_parent"),
-                    func.row_number().over(partition_by=parent, order_by=ordering).label("_n"),
-                    at.label("_at"),
-                    self.key.label("_key"),
-                )
-                .subquery()
-            )
-            place = [ranked.c["_parent"], ranked.c["_n"]]
-            statement = select(ranked).where(ranked.c["_n"] <= limit + 1).order_by(*place)
+            asked = _asked(connection.dialect.name, parent, part)
+            if connection.dialect.name == "postgresql":
+                statement = self._lateral(asked, parent, conditions, order, limit)
+            else:
+                statement = self._correlated(asked, parent, conditions, order, limit)
             for row in await connection.execute(statement):
-                rows.setdefault(row._mapping["_parent"], []).append(row)
+                rows.setdefault(row[-1], []).append(row)
         return [self._page(rows.get(key, ()), limit, order, None, has_previous=after is not None) for key in parents]
+
+    def _lateral(
+        self,
+        asked: TableValuedAlias,
+        parent: ColumnElement[Any],
+        where: Sequence[ColumnElement[bool]],
+        order: str,
+        limit: int,
+    ) -> Select[Any]:
+        """The first rows of each parent: one look into the index for each, however many rows a parent has."""
+        ordering, at = self._order(order)
+        own = self.select(parent == asked.c.value, *where).add_columns(at.label("_at"), self.key.label("_key"))
+        rows = own.order_by(*ordering).limit(limit + 1).lateral("own")
+        place = [rows.c["_at"], rows.c["_key"]]
+        found = select(rows, asked.c.value.label("_parent")).select_from(asked.join(rows, true()))
+        return found.order_by(*((field.desc() for field in place) if order.startswith("-") else place))
+
+    def _correlated(
+        self,
+        asked: TableValuedAlias,
+        parent: ColumnElement[Any],
+        where: Sequence[ColumnElement[bool]],
+        order: str,
+        limit: int,
+    ) -> Select[Any]:
+        """The same for SQLite, which has no lateral join: the keys of each parent's first rows, then those rows.
+
+        `likely` keeps it from reaching for the index of another condition, as that of the owner, who owns far more rows.
+        """
+        ordering, at = self._order(order)
+        keys = select(self.key).select_from(self.source).where(parent == asked.c.value, *map(func.likely, where))
+        first = keys.order_by(*ordering).limit(limit + 1).correlate(asked)
+        marks = (at.label("_at"), self.key.label("_key"), asked.c.value.label("_parent"))
+        rows = select(*self.columns, *marks).select_from(asked.join(self.source, self.key.in_(first)))
+        return rows.order_by(*ordering)
 
     async def lists_of(
         self, connection: AsyncConnection, parent: ColumnElement[Any], parents: Sequence[Any], *where: ColumnElement[bool]
@@ -174,13 +205,14 @@ class Listing(Generic[T]):
         return [] if condition is None else [to_sql(condition, self.fields)]
 
     def _record(self, row: Any) -> T:
-        return self.record(**{field: row[index] for index, field in enumerate(self.record.__struct_fields__)})
+        return self.record(**dict(zip(self.record.__struct_fields__, row, strict=False)))
 
     def _page(self, rows: Sequence[Any], limit: int, order: str, total: int | None, *, has_previous: bool) -> Page[T]:
         shown = rows[:limit]
+        at = len(self.columns)  # The columns behind the record's own: the value that sorts, and the key.
         return Page(
             rows=[self._record(row) for row in shown],
-            cursors=[self._cursor(order, row._mapping["_at"], row._mapping["_key"]) for row in shown],
+            cursors=[self._cursor(order, row[at], row[at + 1]) for row in shown],
             has_next=len(rows) > limit,
             has_previous=has_previous,
             total=total,
@@ -203,8 +235,8 @@ class Listing(Generic[T]):
 
     def _cursor(self, order: str, at: Any, key: Any) -> str:
         value = at.isoformat() if isinstance(at, datetime) else at
-        raw = msgspec.json.encode(_Cursor(VERSION, self.name, order, value, key))
-        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+        raw = msgspec.json.encode((VERSION, self.name, order, value, key))
+        return binascii.b2a_base64(raw, newline=False).translate(URL_SAFE, b"=").decode()
 
     def _after(self, order: str, cursor: str | None) -> list[ColumnElement[bool]]:
         if cursor is None:
@@ -224,6 +256,15 @@ class Listing(Generic[T]):
         place = tuple_(column, self.key)
         mark = tuple_(literal(at, column.type), literal(made.key, self.key.type))
         return [place < mark if order.startswith("-") else place > mark]
+
+
+def _asked(dialect: str, parent: ColumnElement[Any], parents: Sequence[Any]) -> TableValuedAlias:
+    """The parents' keys as a table of one column `value`, in one parameter whatever their number."""
+    if dialect == "postgresql":
+        values = func.unnest(literal(list(parents), ARRAY(parent.type)))
+        return values.table_valued(column("value", parent.type)).render_derived(name="asked")
+    values = func.json_each(literal(msgspec.json.encode(parents).decode()))
+    return values.table_valued(column("value", parent.type), name="asked")
 
 
 def checked_first(first: int, *, most: int = FIRST_MAX, name: str = "first") -> int:
