@@ -21,7 +21,7 @@ NS = 10**9
 DAY_S = 1_700_006_400  # 2023-11-15T00:00:00Z
 KEY = ("kraken", "BTC/USD")
 PLAN = ImportPlan(exchange="kraken", symbol="BTC/USD")
-KINDS = ["csv", "parquet", "arrow"]
+KINDS = ["csv", "csv.gz", "parquet", "arrow"]
 
 
 def some_trades(count: int) -> list[MarketTrade]:
@@ -195,6 +195,7 @@ async def test_a_file_of_many_series_names_them_by_its_columns(store: OhlcvStore
         ("trades.json", "{}", "must end in"),
         ("trades.csv", "time,price\n1,2\n", "must have a column quantity"),
         ("trades.csv", "time,price,size\n1,2,3\n", "must have a column side"),
+        ("trades.csv.gz", "not compressed", "must be a csv.gz file"),
         ("trades.parquet", "not parquet", "must be a parquet file"),
         ("trades.arrow", "not arrow", "must be a arrow file"),
     ],

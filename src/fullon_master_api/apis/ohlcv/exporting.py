@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet
 
 from fullon_master_api.apis.ohlcv import reading
 from fullon_master_api.apis.ohlcv import statements as sql
-from fullon_master_api.apis.ohlcv.files import ARROW, CSV, PARQUET
+from fullon_master_api.apis.ohlcv.files import ARROW, CSV, PARQUET, kind_of
 from fullon_master_api.apis.ohlcv.frames import NS
 from fullon_master_api.apis.ohlcv.records import Fill
 from fullon_master_api.apis.ohlcv.spans import LIMIT_MAX, TIME_MAX_S, Key
@@ -126,9 +127,9 @@ def _put(put: Put, build: Callable[..., pa.Table], page: list[Any], schema: pa.S
 
 @contextmanager
 def _open_target(path: Path, part: Path, schema: pa.Schema) -> Generator[Put]:
-    suffix = path.suffix.lower()
+    suffix = kind_of(path)
     if suffix in CSV:
-        with part.open("w", encoding="utf-8", newline="") as file:
+        with _open_text(part, compressed=suffix.endswith(".gz")) as file:
             file.write(csv_lines(schema.empty_table()))
             yield lambda table: _ignore(file.write(csv_lines(table, header=False)))
     elif suffix in PARQUET:
@@ -139,6 +140,12 @@ def _open_target(path: Path, part: Path, schema: pa.Schema) -> Generator[Put]:
             yield arrow.write_table
     else:
         raise BadUserInput(f"{path.name} must end in {', '.join((*CSV, *PARQUET, *ARROW))}")
+
+
+def _open_text(part: Path, *, compressed: bool) -> TextIO:
+    if compressed:
+        return gzip.open(part, "wt", encoding="utf-8", newline="")
+    return part.open("w", encoding="utf-8", newline="")
 
 
 def _ignore(_written: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from fullon_master_api.errors import BadUserInput, NotFound
 
 BATCH_ROWS: Final = 50_000
 BLOCK_BYTES: Final = 4_000_000
-CSV: Final = (".csv", ".txt")
+CSV: Final = (".csv", ".txt", ".csv.gz")
 PARQUET: Final = (".parquet", ".pq")
 ARROW: Final = (".arrow", ".feather", ".ipc", ".arrows")
 
@@ -57,12 +58,17 @@ def open_source(path: Path, *, batch_rows: int = BATCH_ROWS) -> Generator[Source
     try:
         with opener(path, batch_rows) as source:
             yield source
-    except pa.ArrowInvalid as error:
-        raise BadUserInput(f"{path.name} must be a {path.suffix.lower()[1:]} file: {error}") from error
+    except (pa.ArrowInvalid, gzip.BadGzipFile) as error:
+        raise BadUserInput(f"{path.name} must be a {kind_of(path)[1:]} file: {error}") from error
+
+
+def kind_of(path: Path) -> str:
+    """How the file's name ends: `.csv`, and `.csv.gz` for a compressed one."""
+    return "".join(path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:]).lower()
 
 
 def _opener(path: Path) -> Any:
-    suffix = path.suffix.lower()
+    suffix = kind_of(path)
     for suffixes, opener in ((CSV, _open_csv), (PARQUET, _open_parquet), (ARROW, _open_arrow)):
         if suffix in suffixes:
             return opener
@@ -78,7 +84,7 @@ def _open_csv(path: Path, batch_rows: int) -> Generator[Source]:
         malformed.append((row.number or 0, row.text))
         return "skip"
 
-    with path.open("rb") as file:
+    with gzip.open(path) if kind_of(path).endswith(".gz") else path.open("rb") as file:
         head = file.readline(100_000).decode("utf-8-sig", errors="replace").strip()
     names = [name.strip().strip('"') for name in head.split(",")]
     reading = pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)
