@@ -94,9 +94,10 @@ class Supervisor:
                     for loop in loops:
                         loop.cancel()
         finally:
-            await self._shut_down()
+            await self.aclose()
 
-    async def _shut_down(self) -> None:
+    async def aclose(self) -> None:
+        """End what runs here and give the leases back; `run` does it at its end."""
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.wait({self._renewing})
