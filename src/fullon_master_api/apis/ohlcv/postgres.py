@@ -24,6 +24,13 @@ PARTITIONS: Final = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhp
 COPY_ROWS_MIN: Final = 500  # from here on a COPY into a staging table is faster than a statement a row
 
 
+class PlainConnection(asyncpg.Connection):  # type: ignore[misc]
+    """A connection whose sessions leave nothing behind, so that giving it back costs no statement that cleans up."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
 class PostgresDriver:
     """One database. `open_postgres` makes it; a read is one statement, so it sees one snapshot."""
 
@@ -141,7 +148,13 @@ async def open_postgres(url: str, *, pool_size: int, timeout_s: float, migrate: 
     settings = {"jit": "off", "application_name": "fullon-ohlcv"}  # compiling costs more than these short statements
     try:
         pool = await asyncpg.create_pool(
-            dsn, min_size=1, max_size=pool_size, timeout=timeout_s, command_timeout=timeout_s, server_settings=settings
+            dsn,
+            min_size=1,
+            max_size=pool_size,
+            timeout=timeout_s,
+            command_timeout=timeout_s,
+            server_settings=settings,
+            connection_class=PlainConnection,
         )
     except (*_AWAY, asyncpg.PostgresError) as error:
         raise StoreUnavailable(f"the candle store does not answer: {type(error).__name__}") from error
