@@ -303,7 +303,7 @@ class Stage:
 
     async def until(self, streams: int) -> None:
         """Until the hub opened that many streams."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while self.hub.figures.streams_opened < streams:
                 await asyncio.sleep(0.002)
 
@@ -357,7 +357,7 @@ class Client:
     async def say(self, kind: str, **rest: Any) -> None:
         await self.socket.send(json.dumps({"type": kind, **rest}))
 
-    async def hear(self, timeout_s: float = 5.0) -> dict[str, Any]:
+    async def hear(self, timeout_s: float = 15.0) -> dict[str, Any]:
         """The next message that is not a heartbeat."""
         async with asyncio.timeout(timeout_s):
             while True:
@@ -365,7 +365,7 @@ class Client:
                 if message["type"] != "ka":
                     return message
 
-    async def closed(self, timeout_s: float = 5.0) -> tuple[int, str]:
+    async def closed(self, timeout_s: float = 15.0) -> tuple[int, str]:
         """Code and reason with which the server closes."""
         async with asyncio.timeout(timeout_s):
             with suppress(websockets.ConnectionClosedError):

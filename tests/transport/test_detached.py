@@ -62,7 +62,7 @@ class RawSocket:
 
     async def close_code(self) -> int:
         """The code of the close frame with which the server ends; the rest of what it said is left out."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while True:
                 first, length = await self.reader.readexactly(2)
                 data = await self.reader.readexactly(length)
@@ -116,7 +116,7 @@ async def test_a_reader_that_stops_is_no_longer_read_and_costs_a_bounded_buffer(
         for number in range(200):
             await stage.publish("BTC/USD", f"{number}" + "x" * 50_000)
             await asyncio.sleep(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while not connection.paused:
                 await asyncio.sleep(0.01)
         assert not connection._transport.is_reading()
@@ -133,7 +133,7 @@ async def test_a_silent_peer_is_hung_up_on(stage: Stage) -> None:
         connection.beat(connection._heard_at_s + 60)
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
             await asyncio.wait_for(raw.reader.readexactly(1), 5)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while stage.hub.watched:
                 await asyncio.sleep(0.01)
 

@@ -35,7 +35,7 @@ async def publish(stage: Stage, reader: Deaf, count: int) -> None:
         if not number % 20:
             while reader.count < until - count + number:
                 await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while reader.count < until:
             await asyncio.sleep(0)
 
@@ -73,7 +73,7 @@ async def test_a_client_that_came_and_went_leaves_nothing_behind() -> None:
         for _ in range(count):
             with suppress(websockets.ConnectionClosed):
                 await visit(stage)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while stage.hub.figures.sockets:
                 await asyncio.sleep(0.01)
 

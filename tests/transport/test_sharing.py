@@ -86,7 +86,7 @@ async def compare(crowd: list[tuple[Principal | None, list[str], bool]], ticks: 
             pairs.append(books)
         for tick in ticks:
             await stage.publish("BTC/USD", str(tick))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while any(len(book.told) < len(ticks) for books in pairs for book in books):
                 await asyncio.sleep(0)
         for shares, own in pairs:
@@ -124,7 +124,7 @@ async def test_a_group_that_falls_apart_loses_and_doubles_nothing() -> None:
             await stage.publish("BTC/USD", str(tick))
             if tick % 7 == 0:
                 await asyncio.sleep(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while any(len(book.told) < 50 for book in books):
                 await asyncio.sleep(0)
         for book in books:
