@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import FastAPI
@@ -30,7 +29,7 @@ from fullon_master_api.exchanges import open_exchange
 from fullon_master_api.exchanges.adapter import ExchangeAdapter
 from fullon_master_api.executor.engine import Engine, Limits
 from fullon_master_api.logs import get_logger
-from fullon_master_api.model import Bot, Disconnect, Event, ExchangeAccount, Principal, Record, Role, ServiceName
+from fullon_master_api.model import Bot, Disconnect, ExchangeAccount, Principal, Record, Role, ServiceName
 from fullon_master_api.resolvers.context import Context, Stores
 from fullon_master_api.rest import cache as rest_cache
 from fullon_master_api.rest.auth import auth_router
@@ -234,7 +233,7 @@ def hint_on(bus: Bus) -> Hint:
     """What the outbox calls after a commit: wake the readers of the topic."""
 
     async def hint(topic: str, sequence: int) -> None:
-        await bus.publish(topic, Event(sequence=sequence, topic=topic, kind="hint", payload=b"", created_at=datetime.now(UTC)))
+        bus.hint(topic, sequence)  # Never waits: a bus that hangs must not hold up a commit.
 
     return hint
 

@@ -16,7 +16,7 @@ from fullon_master_api.auth.jwt import ALL_SCOPES, Signer
 from fullon_master_api.auth.passwords import Passwords
 from fullon_master_api.auth.throttle import LoginThrottle
 from fullon_master_api.auth.totp import totp_matches
-from fullon_master_api.errors import BadUserInput, TokenExpired, Unauthenticated
+from fullon_master_api.errors import BadUserInput, TokenExpired, Unauthenticated, UnknownUser
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal, Record, Role, Scope
 
@@ -201,7 +201,7 @@ class Sessions:
         if facts is None or now - read_at > FACTS_LIFE_S:
             facts = (await self._orm.users.principal_facts([uid]))[0]
             if facts is None:
-                raise Unauthenticated("not authenticated: the user of this credential does not exist")
+                raise UnknownUser("not authenticated: the user of this credential does not exist")
             self._facts[uid] = (now, facts)
             self._facts.move_to_end(uid)
             if len(self._facts) > FACTS_MAX:
