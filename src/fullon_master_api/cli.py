@@ -23,7 +23,7 @@ from fullon_master_api.auth.jwt import create_access_token
 from fullon_master_api.demo import ADMIN_MAIL, BALANCES, PASSWORD, TRADER_MAIL, open_demo, paper_source
 from fullon_master_api.errors import GatewayError
 from fullon_master_api.exchanges.paper import PaperOptions, open_paper
-from fullon_master_api.executor.engine import Engine
+from fullon_master_api.executor.engine import DocumentError, Engine
 from fullon_master_api.files import export_command, import_command
 from fullon_master_api.logs import configure_logs
 from fullon_master_api.people import people
@@ -202,7 +202,10 @@ def explain(query: Annotated[str, typer.Argument(help="A GraphQL operation, or -
     """Print how an operation will be executed: its levels and the resolvers that are called once each."""
     text = sys.stdin.read() if query == "-" else query
     engine = Engine(build_schema())
-    typer.echo(engine.explain(engine.prepare(text)))
+    try:
+        typer.echo(engine.explain(engine.prepare(text)))
+    except DocumentError as error:
+        raise SystemExit("\n".join(f"error: {found.message}" for found in error.errors)) from None
 
 
 @migrations.command()

@@ -24,7 +24,7 @@ log = get_logger(__name__)
 
 KEY_PREFIX: Final = "fullon_ak_"
 REFRESH_PREFIX: Final = "fullon_rt_"
-FACTS_LIFE_S: Final = 1.0
+FACTS_LIFE_S: Final = 0.5
 FACTS_MAX: Final = 50_000
 USER_SCOPES: Final = frozenset({Scope.READ, Scope.WRITE})
 
@@ -39,7 +39,7 @@ class Session(Record, frozen=True, kw_only=True):
 
 
 class Sessions:
-    """Who asks. What a request must know of its user is read at most once a second per user, and never trusted from a token.
+    """Who asks. What a request must know of its user is read at most twice a second per user, and never trusted from a token.
 
     A deactivated user, a changed role and a new password therefore hold within a second on every process.
     """
