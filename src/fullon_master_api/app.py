@@ -25,8 +25,6 @@ from fullon_master_api.auth.throttle import LoginThrottle
 from fullon_master_api.bus import DISCONNECTS_TOPIC, Bus, open_bus
 from fullon_master_api.bus.connection import RedisOptions
 from fullon_master_api.errors import Unauthenticated
-from fullon_master_api.exchanges import open_exchange
-from fullon_master_api.exchanges.adapter import ExchangeAdapter
 from fullon_master_api.executor.engine import Engine, Limits
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Bot, Disconnect, ExchangeAccount, Principal, Record, Role, ServiceName
@@ -45,7 +43,7 @@ from fullon_master_api.rest.services import services_router
 from fullon_master_api.schema import build_schema
 from fullon_master_api.services.health_views import HealthDesk
 from fullon_master_api.services.readiness import Readiness, check_readiness
-from fullon_master_api.services.resources import OpenExchange, Resources
+from fullon_master_api.services.resources import Resources, exchange_opener
 from fullon_master_api.services.supervisor import Supervisor
 from fullon_master_api.services.wiring import build_manager, build_supervisor
 from fullon_master_api.settings import Settings
@@ -236,22 +234,6 @@ def hint_on(bus: Bus) -> Hint:
         bus.hint(topic, sequence)  # Never waits: a bus that hangs must not hold up a commit.
 
     return hint
-
-
-def exchange_opener(settings: Settings) -> OpenExchange:
-    """How the services reach an exchange: at its own address, or where `EXCHANGE_URLS` says."""
-
-    def open_one(name: str, credentials: tuple[str, str] | None = None) -> ExchangeAdapter:
-        return open_exchange(
-            name,
-            base_url=settings.exchange_urls.get(name),
-            credentials=credentials,
-            timeout_s=settings.ccxt_timeout,
-            stall_s=settings.feed_stalled_s,
-            sandbox=settings.use_sandbox,
-        )
-
-    return open_one
 
 
 def close_sockets(hub: Hub, told: Record) -> None:

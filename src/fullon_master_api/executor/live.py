@@ -150,7 +150,7 @@ class Backlog:
         if type(message) is Gap:
             self._gap = True
             if self._feed.delivery is Delivery.EVERY:
-                self.error = HistoryGap(f"messages of {topic} may be missing: {message.reason}")
+                self._messages.append((topic, message))  # The feed says what a gap looks like among its events.
             return
         self._messages.append((topic, message))
         if len(self._messages) > BACKLOG_MAX and self.error is None and self._feed.delivery is not Delivery.LATEST:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fullon_master_api.apis.orm import Page
-from fullon_master_api.model import Bot, BotLog, Feed, Strategy, StrategyTemplate, Symbol, User
+from fullon_master_api.apis.orm.statistics import Stats, TradeKind
+from fullon_master_api.model import Bot, BotLog, BotStatus, Feed, Simulation, Strategy, StrategyTemplate, Symbol, User
 from fullon_master_api.resolvers.context import Context
 from fullon_master_api.resolvers.filters import OrderWish, condition_of, order_of
 from fullon_master_api.resolvers.identity import number_of
@@ -64,6 +65,29 @@ async def feeds_of_bots(bots: Sequence[Bot], ctx: Context) -> list[list[Feed]]:
 
 async def logs_of_bots(bots: Sequence[Bot], ctx: Context, *, first: int = 50, after: str | None = None) -> list[Page[BotLog]]:
     return await ctx.stores.orm.logs.of_bots([bot.bot_id for bot in bots], ctx.user, first=first, after=after)
+
+
+async def stats_of_bots(bots: Sequence[Bot], ctx: Context, *, days: int = 30, kind: TradeKind | None = None) -> list[Stats]:
+    return await ctx.stores.orm.statistics.of_bots([bot.bot_id for bot in bots], ctx.user, days=days, kind=kind)
+
+
+async def statuses_of_bots(bots: Sequence[Bot], ctx: Context) -> list[BotStatus | None]:
+    """Whoever sees a bot may see what it says of itself."""
+    return await ctx.stores.cache.bots.get_many([bot.bot_id for bot in bots])
+
+
+async def simulations_of_bots(
+    bots: Sequence[Bot], ctx: Context, *, first: int = 50, after: str | None = None
+) -> list[Page[Simulation]]:
+    return await ctx.stores.orm.simulations.of_bots([bot.bot_id for bot in bots], ctx.user, first=first, after=after)
+
+
+async def params_of_strategies(strategies: Sequence[Strategy], ctx: Context) -> list[dict[str, str]]:
+    return await ctx.stores.orm.strategies.params_of([strategy.str_id for strategy in strategies], ctx.user)
+
+
+async def params_of_templates(templates: Sequence[StrategyTemplate], ctx: Context) -> list[dict[str, str]]:
+    return await ctx.stores.orm.templates.params_of([template.cat_str_id for template in templates])
 
 
 async def templates_of_strategies(strategies: Sequence[Strategy], ctx: Context) -> list[StrategyTemplate | None]:

@@ -27,6 +27,7 @@ from fullon_master_api.model import (
     CandleEvent,
     DryTrade,
     Event,
+    Gap,
     MarketTrade,
     MarketTrades,
     Order,
@@ -54,6 +55,7 @@ class TickersRow(Record, frozen=True, kw_only=True):
 
 class PublicTradesRow(Record, frozen=True, kw_only=True):
     trades: Sequence[MarketTrade]
+    gap: bool = False
 
 
 class OrderRow(Record, frozen=True, kw_only=True):
@@ -239,7 +241,9 @@ def candle_of(_topic: str, message: CandleEvent) -> Candle:
     return message.candle
 
 
-def trades_of(_topic: str, message: MarketTrades) -> PublicTradesRow:
+def trades_of(_topic: str, message: MarketTrades | Gap) -> PublicTradesRow:
+    if isinstance(message, Gap):
+        return PublicTradesRow(trades=[], gap=True)
     return PublicTradesRow(trades=message.trades)
 
 

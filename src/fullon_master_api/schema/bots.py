@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
+from strawberry.scalars import JSON
 
 from fullon_master_api import model
 from fullon_master_api.executor.fields import batched
@@ -42,6 +43,7 @@ class StrategyTemplate(Node):
     pre_load_bars: int = strawberry.field(description="Candles it needs before it starts.")
     feeds: int = strawberry.field(name="feedsNeeded", description="How many feeds it reads.")
     pairs: bool = strawberry.field(description="Whether it trades two symbols against each other.")
+    params: JSON = batched(bots.params_of_templates, description="Its parameters, name to value.")
 
     @classmethod
     def is_type_of(cls, value: Any, _info: Any) -> bool:
@@ -79,6 +81,7 @@ class Strategy(Node):
     bot: Annotated[Bot, strawberry.lazy("fullon_master_api.schema.bots")] | None = batched(
         bots.bots_of_strategies, description="The bot it belongs to."
     )
+    params: JSON = batched(bots.params_of_strategies, description="Its parameters, name to value.")
     feeds: list[Feed] = batched(bots.feeds_of_strategies, description="What it reads, by number.")
 
     @classmethod
@@ -93,6 +96,38 @@ class BotLog:
     symbol: str = strawberry.field(name="symbolName", description="The symbol it spoke of.")
     position: Decimal = strawberry.field(description="Signed position at that moment, in the base asset.")
     created_at: datetime = strawberry.field(description="When it was written.")
+
+
+@strawberry.type(description="Numbers of a bot's fills. Money is in the quote asset; null where a number is not defined.")
+class Stats:
+    trades: int = strawberry.field(description="How many fills.")
+    closings: int = strawberry.field(description="How many of them closed something.")
+    wins: int = strawberry.field(description="How many closed with a profit.")
+    losses: int = strawberry.field(description="How many closed with a loss.")
+    volume: Decimal = strawberry.field(description="Sum of their costs.")
+    profit: Decimal = strawberry.field(description="Sum of their profits.")
+    win_rate: Decimal | None = strawberry.field(description="Wins among the closings, 0 to 1.")
+    average_profit: Decimal | None = strawberry.field(description="Profit per closing.")
+    best: Decimal | None = strawberry.field(description="Largest profit of one closing.")
+    worst: Decimal | None = strawberry.field(description="Largest loss of one closing.")
+    profit_factor: Decimal | None = strawberry.field(description="Sum of the profits by the sum of the losses.")
+    sharpe_ratio: Decimal | None = strawberry.field(description="Mean by deviation of the daily profits.")
+    max_drawdown: Decimal = strawberry.field(description="Deepest fall of the summed profit.")
+    first_at: datetime | None = strawberry.field(description="When the first of them happened.")
+    last_at: datetime | None = strawberry.field(description="When the last of them happened.")
+
+
+@strawberry.type(description="What a running bot says of itself.")
+class BotStatus:
+    feeds: JSON = strawberry.field(description="One free-form object for each of its feeds, `feed_1` on.")
+    updated_ns: datetime = strawberry.field(name="updatedAt", description="When it last said something.")
+
+
+@strawberry.type(description="The kept result of a simulation of a bot.")
+class Simulation:
+    num: int = strawberry.field(name="number", description="The number under which REST knows it.")
+    name: str = strawberry.field(description="Its name, unique per bot.")
+    json: JSON = strawberry.field(name="result", description="What it found, free-form.")
 
 
 @strawberry.type(description="A bot: strategies that trade for its owner.")
@@ -121,6 +156,18 @@ class Bot(Node):
         description="Its dry-run fills, newest first.",
         arguments=listed(DryTradeFilter, DryTradeSort),
         cost=2,
+    )
+    stats: Stats | None = batched(
+        bots.stats_of_bots,
+        description="Numbers of its fills.",
+        arguments={"days": "Of how many days back, at least 1.", "kind": "Only live or only dry-run fills; both by default."},
+        cost=5,
+    )
+    status: BotStatus | None = batched(
+        bots.statuses_of_bots, description="What it says of itself; null where it said nothing for a day, or the cache is away."
+    )
+    simulations: Connection[Simulation] = batched(
+        bots.simulations_of_bots, description="Its kept simulations.", arguments=PAGE_ARGUMENTS, cost=2
     )
     logs: Connection[BotLog] = batched(
         bots.logs_of_bots, description="What it logged, newest first.", arguments=PAGE_ARGUMENTS, cost=2

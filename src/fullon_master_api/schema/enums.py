@@ -9,6 +9,7 @@ import strawberry
 
 from fullon_master_api import model
 from fullon_master_api.apis.ohlcv import Fill
+from fullon_master_api.apis.orm.statistics import TradeKind
 from fullon_master_api.errors import ErrorCode
 
 ENUMS: Final[dict[type[Enum], str]] = {
@@ -21,6 +22,7 @@ ENUMS: Final[dict[type[Enum], str]] = {
     model.ServiceName: "A collecting service.",
     model.DesiredState: "What an admin wants a service to do.",
     model.ServiceState: "What a service was seen doing; FAILED and CRASH_LOOP carry their reason in `lastError`.",
+    TradeKind: "Fills at the exchange, or of dry runs.",
     Fill: "What stands in for a span without trades.",
     ErrorCode: "The closed list of error codes.",
 }

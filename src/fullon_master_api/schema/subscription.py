@@ -31,6 +31,9 @@ class TickersEvent:
 @strawberry.type(description="New trades of the public tape, oldest first.")
 class PublicTradesEvent:
     trades: list[PublicTrade] = strawberry.field(description="The trades.")
+    gap: bool = strawberry.field(
+        description="Whether trades before this event may have been missed: read them with `Symbol.trades`."
+    )
 
 
 @strawberry.type(description="What an account holds, as it changed.")
