@@ -5,7 +5,7 @@ import { codegen } from "@graphql-codegen/core";
 import * as operationTypes from "@graphql-codegen/typescript-operations";
 import { buildSchema, parse, print, visit } from "graphql";
 
-const SCALARS = { BigInt: "string", DateTime: "string", Decimal: "string", ID: "string" };
+const SCALARS = { BigInt: "string", DateTime: "string", Decimal: "string", ID: "string", JSON: "unknown" };
 
 const OPERATION = `
 export interface Operation<Data, Variables> {

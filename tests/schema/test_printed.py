@@ -9,6 +9,7 @@ from graphql import (
     GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLObjectType,
+    GraphQLScalarType,
     GraphQLSchema,
     build_schema,
     is_introspection_type,
@@ -120,3 +121,11 @@ def test_the_root_fields_of_the_design_are_there() -> None:
         "account",
         "services",
     }
+
+
+def test_the_pages_know_every_scalar_of_the_graph() -> None:
+    known = (Path(__file__).parents[2] / "ui" / "operations.mjs").read_text(encoding="utf-8")
+    ours = [name for name, kind in built().type_map.items() if isinstance(kind, GraphQLScalarType)]
+    unknown = [name for name in ours if not is_specified_scalar_type(built().type_map[name]) and f'{name}: "' not in known]
+
+    assert unknown == [], "name them in SCALARS of ui/operations.mjs, or the pages cannot be built"
