@@ -57,7 +57,9 @@ def stop_demo(server: subprocess.Popen[str]) -> int:
     return server.wait(timeout=30)
 
 
-@pytest.fixture(scope="session")
+# Of a module, not of the session: as long as Playwright is open, this thread counts as one with a running event loop, and the
+# asyncio tests of every later module would fail.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if BROWSER is None:
         pytest.skip("no Chromium on this machine: install Debian's `chromium` to run the browser tests")
@@ -67,9 +69,9 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a demo that the browser tests of a worker share; each leaves the services as it found them."""
+    """URL of a demo that the browser tests of a module share; each leaves the services as it found them."""
     server, url = start_demo(tmp_path_factory.mktemp("demo"))
     yield url
     assert stop_demo(server) == 0
