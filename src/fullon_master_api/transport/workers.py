@@ -110,6 +110,6 @@ class Workers:
                 process.kill()
                 process.join()
                 code = 1
-            elif process.exitcode:
+            elif process.exitcode not in (0, -signal.SIGTERM):  # SIGTERM itself ends one that is still starting.
                 code = 1
         return code
