@@ -119,6 +119,8 @@ class Settings(BaseSettings):
     service_memory_mb_max: int = Field(0, ge=0)
     ohlcv_collection_interval: float = Field(60.0, gt=0)
     ohlcv_historical_limit: int = Field(1000, ge=1, le=5000)
+    ohlcv_trades_days: int | None = Field(None, ge=1)
+    ohlcv_minutes_days: int | None = Field(None, ge=1)
     ohlcv_enable_streaming: bool = True
     ohlcv_enable_historical: bool = True
     account_poll_interval: float = Field(60.0, gt=0)

@@ -26,6 +26,7 @@ SYMBOL = '{ symbol(exchange: "kraken", symbol: "BTC/USD") { %s } }'
         (SYMBOL % 'candles(timeframe: MINUTE_1, start: "yesterday") { close }', "VALIDATION_FAILED"),
         (SYMBOL % 'candles(timeframe: MINUTE_1, start: "2026-01-01T00:00:00") { close }', "VALIDATION_FAILED"),
         (SYMBOL % 'candles(timeframe: DAY_1, zone: "Mars/Olympus") { close }', "BAD_USER_INPUT"),
+        (SYMBOL % "coverage(timeframe: MONTH_1) { start }", "BAD_USER_INPUT"),
         ('{ ticker(exchange: "kraken", symbol: "NOT/THERE") { last } }', "NOT_FOUND"),
         ('{ ticker(exchange: "nowhere", symbol: "BTC/USD") { last } }', "NOT_FOUND"),
         ("{ symbols(first: 0) { nodes { symbol } } }", "BAD_USER_INPUT"),

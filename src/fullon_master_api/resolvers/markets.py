@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from fullon_master_api.apis.ohlcv import Fill
+from fullon_master_api.apis.ohlcv import Fill, Interval
 from fullon_master_api.apis.orm import Page
 from fullon_master_api.apis.orm.symbols import SymbolFilter
 from fullon_master_api.errors import BadUserInput, NotFound
@@ -141,6 +141,14 @@ async def candle_columns_of_symbols(
     return await ctx.stores.ohlcv.columns(
         _keys(symbols), timeframe, start_ns=to_ns(start), end_ns=to_ns(end), limit=limit, fill=fill, zone=zone
     )
+
+
+async def coverage_of_symbols(
+    symbols: Sequence[Symbol], ctx: Context, *, timeframe: Timeframe | None = None
+) -> list[list[Interval]]:
+    if timeframe not in (None, Timeframe.MINUTE_1, Timeframe.HOUR_1, Timeframe.DAY_1):
+        raise BadUserInput(f"timeframe was {timeframe.name}, must be MINUTE_1, HOUR_1 or DAY_1: the others are not stored")
+    return await ctx.stores.ohlcv.coverage(_keys(symbols), timeframe)
 
 
 async def trades_of_symbols(

@@ -99,6 +99,12 @@ class PublicTrade:
     order_type: OrderType = strawberry.field(name="type", description="Order type of the taker, where the exchange tells.")
 
 
+@strawberry.type(description="A span of time of which everything is stored; its end is not contained in it.")
+class Coverage:
+    start_ns: datetime = strawberry.field(name="start", description="Begin of the span.")
+    end_ns: datetime = strawberry.field(name="end", description="End of the span.")
+
+
 @strawberry.type(description="A symbol at an exchange: what is traded, by which rules, and its market data.")
 class Symbol(Node):
     id: strawberry.ID = batched(ids_of("Symbol", "symbol_id"), description="Global id.")
@@ -142,6 +148,12 @@ class Symbol(Node):
             "zone": "IANA time zone of day, week and month boundaries, as `Europe/Berlin`.",
         },
         cost=3,
+    )
+    coverage: list[Coverage] | None = batched(
+        markets.coverage_of_symbols,
+        description="Spans of which everything is stored, oldest first.",
+        arguments={"timeframe": "Of candles of 1m, 1h or 1d; of the public trades where it is not given."},
+        cost=2,
     )
     trades: list[PublicTrade] | None = batched(
         markets.trades_of_symbols,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from fullon_master_api.apis.ohlcv.pruning import Retention, prune
 from fullon_master_api.errors import HistoryGap, Unavailable
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Fence, Record, ServiceName
@@ -119,6 +121,10 @@ class HealthMonitor:
             return
         self._tidied = now
         gone = await self._with.orm.events.prune(now - EVENTS_KEPT)
+        settings = self._with.settings
+        retention = Retention(trades_days=settings.ohlcv_trades_days, minutes_days=settings.ohlcv_minutes_days)
+        if retention != Retention():
+            await prune(self._with.ohlcv, retention, now_ns=time.time_ns(), fence=self._fence)
         log.info("health.tidied", events=gone, processes=await self._with.cache.processes.clean_stale())
 
     async def _restart(self, service: ServiceName) -> HealthAction:
