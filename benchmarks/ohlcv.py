@@ -2,8 +2,8 @@
 
     python benchmarks/ohlcv.py [--repeats 50] [--trades 500000] [--store sqlite|postgres|both]
 
-A year of generated 1m candles, then: the last 1,000 of them (as plain rows, as records, over REST), 500 of 1h, 1,000 of 5m and
-of 1d in a zone, the year as columns page by page, batches of 1,000 rows, and an import of trades from Parquet. Wall times
+A year of generated 1m candles, then: the last 1,000 of them (as plain rows, as records, over REST and GraphQL), 500 of 1h,
+1,000 of 5m and of 1d in a zone, the year as columns page by page, batches of 1,000 rows, and an import of trades from Parquet. Wall times
 are what a caller waits; on a busy machine compare the column of CPU time, which counts all threads of this process (of
 PostgreSQL it sees only the client). The last table prices the three ways to keep and show exact numbers.
 """
@@ -43,9 +43,12 @@ from fullon_master_api.apis.ohlcv.importing import ImportPlan, import_file
 from fullon_master_api.apis.ohlcv.numbers import Texts
 from fullon_master_api.apis.ohlcv.scaling import Digits, open_series
 from fullon_master_api.apis.ohlcv.steps import InsertMany, Run, Transaction
-from fullon_master_api.apis.orm import open_orm
+from fullon_master_api.apis.orm import Orm, open_orm
+from fullon_master_api.executor.engine import Engine
 from fullon_master_api.model import Candle, MarketTrade, Principal, Role, Scope, Side, Timeframe
+from fullon_master_api.resolvers.context import Context
 from fullon_master_api.rest.ohlcv import FullonOhlcvGateway
+from fullon_master_api.schema import build_schema
 
 KEY = ("kraken", "BTC/USD")
 YEAR_S = 1_704_067_200  # 2024-01-01T00:00:00Z
@@ -55,6 +58,11 @@ PLAIN = (
     "SELECT opened_s, open, high, low, close, volume FROM market_candles "
     "WHERE series_id = 1 AND timeframe_s = {} ORDER BY opened_s DESC LIMIT {}"
 )
+
+
+CALLER = Principal(uid=1, mail="bench@fullon", role=Role.USER, scopes=frozenset({Scope.READ}))
+GRAPH = """{ symbol(exchange: "kraken", symbol: "BTC/USD") {
+  candles(timeframe: MINUTE_1, limit: 1000) { openedAt open high low close volume } } }"""
 
 
 def fill_year() -> Transaction[None]:
@@ -94,7 +102,15 @@ async def measure(name: str, repeats: int, work: Callable[[], Awaitable[Any]], *
     print(f"  {name:<44} n={repeats:<4} p50 {median(walls):8.2f} ms  p99 {worst:8.2f} ms  cpu {cpu_ms:8.2f} ms {each}")
 
 
-async def reads(store: OhlcvStore, http: httpx.AsyncClient, repeats: int) -> None:
+async def reads(store: OhlcvStore, http: httpx.AsyncClient, orm: Orm, repeats: int) -> None:
+    engine = Engine(build_schema())
+    prepared = engine.prepare(GRAPH)
+    stores: Any = SimpleNamespace(orm=orm, ohlcv=store)
+
+    async def graph() -> None:
+        answer = await engine.execute(prepared, {}, Context(stores, CALLER, "bench"))
+        assert answer.body.count(b"openedAt") == 1000, answer.body[:300]
+
     async def plain(timeframe_s: int, count: int) -> None:
         await store.driver.read(PLAIN.format(timeframe_s, count))
 
@@ -113,6 +129,7 @@ async def reads(store: OhlcvStore, http: httpx.AsyncClient, repeats: int) -> Non
     await measure("last 1,000 x 1m, plain SQL rows", repeats, lambda: plain(60, 1000))
     await measure("last 1,000 x 1m, records", repeats, lambda: candles(Timeframe.MINUTE_1, 1000))
     await measure("last 1,000 x 1m, REST", repeats, rest)
+    await measure("last 1,000 x 1m, GraphQL of 6 fields", repeats, graph)
     await measure("500 x 1h of the year, plain SQL rows", repeats, lambda: plain(3600, 500))
     await measure("500 x 1h of the year, records", repeats, lambda: candles(Timeframe.HOUR_1, 500))
     await measure("1,000 x 5m, aggregated", repeats, lambda: candles(Timeframe.MINUTE_5, 1000))
@@ -198,8 +215,7 @@ def numbers() -> None:
 
 
 @asynccontextmanager
-async def rest_of(store: OhlcvStore, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    caller = Principal(uid=1, mail="bench@fullon", role=Role.USER, scopes=frozenset({Scope.READ}))
+async def rest_of(store: OhlcvStore, folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Orm]]:
     async with open_orm(f"sqlite+aiosqlite:///{folder / 'fullon.db'}") as orm:
         if not await orm.symbols.active():
             exchange = await orm.exchanges.install(None, "kraken")
@@ -211,11 +227,11 @@ async def rest_of(store: OhlcvStore, folder: Path) -> AsyncIterator[httpx.AsyncC
 
         @app.middleware("http")
         async def name_caller(request: Request, answer: Any) -> Any:
-            request.state.user = caller
+            request.state.user = CALLER
             return await answer(request)
 
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bench") as client:
-            yield client
+            yield client, orm
 
 
 async def run(name: str, url: str, folder: Path, asked: argparse.Namespace) -> None:
@@ -224,8 +240,8 @@ async def run(name: str, url: str, folder: Path, asked: argparse.Namespace) -> N
         if name == "PostgreSQL":
             await store.driver.write(analyze)
         print(f"{name}:")
-        async with rest_of(store, folder) as http:
-            await reads(store, http, asked.repeats)
+        async with rest_of(store, folder) as (http, orm):
+            await reads(store, http, orm, asked.repeats)
         await writes(store, max(5, asked.repeats // 2), asked.trades, folder)
 
 
