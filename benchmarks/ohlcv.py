@@ -3,9 +3,9 @@
     python benchmarks/ohlcv.py [--repeats 50] [--trades 500000] [--store sqlite|postgres|both]
 
 A year of generated 1m candles, then: the last 1,000 of them (as plain rows, as records, over REST and GraphQL), 500 of 1h,
-1,000 of 5m and of 1d in a zone, the year as columns page by page, batches of 1,000 rows, and an import of trades from Parquet. Wall times
-are what a caller waits; on a busy machine compare the column of CPU time, which counts all threads of this process (of
-PostgreSQL it sees only the client). The last table prices the three ways to keep and show exact numbers.
+1,000 of 5m and of 1d in a zone, the year as columns page by page, batches of 1,000 rows, and an import of trades from
+Parquet. Wall times are what a caller waits; on a busy machine compare the column of CPU time, which counts all threads of
+this process (of PostgreSQL it sees only the client). The last table prices the three ways to keep and show exact numbers.
 """
 
 from __future__ import annotations
