@@ -119,8 +119,9 @@ class OrderDesk:
         wanted = sent_id(order)
         states: list[OrderState | None] = [*await live.adapter.fetch_open_orders()]
         since_ns = int(order.created_at.timestamp() * 1e9) - 60 * 1_000_000_000
-        fills = await live.adapter.fetch_fills(since_ns=since_ns)
-        states += await live.adapter.fetch_orders(sorted({fill.ex_order_id for fill in fills}))
+        fills = await live.adapter.fetch_fills(since_ns=since_ns, symbols=[order.symbol])
+        ids = sorted({fill.ex_order_id for fill in fills})
+        states += await live.adapter.fetch_orders(ids, symbols=[order.symbol] * len(ids))
         return next((state for state in states if state is not None and state.client_order_id == wanted), None)
 
     async def cancel(self, order: Order, live: LiveAccount) -> None:
@@ -139,5 +140,5 @@ class OrderDesk:
             try:
                 await live.learn([await live.adapter.cancel_order(known.ex_order_id, known.symbol)])
             except ExchangeRefused:
-                states = await live.adapter.fetch_orders([known.ex_order_id])
+                states = await live.adapter.fetch_orders([known.ex_order_id], symbols=[known.symbol])
                 await live.learn([state for state in states if state is not None])

@@ -121,6 +121,7 @@ class HealthMonitor:
             return
         self._tidied = now
         gone = await self._with.orm.events.prune(now - EVENTS_KEPT)
+        await self._with.orm.users.prune_refresh_tokens()
         settings = self._with.settings
         retention = Retention(trades_days=settings.ohlcv_trades_days, minutes_days=settings.ohlcv_minutes_days)
         if retention != Retention():

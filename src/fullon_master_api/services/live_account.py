@@ -158,7 +158,8 @@ class LiveAccount:
         """Orders that we thought open and the exchange does not list as open."""
         if not orders:
             return
-        states = await self.adapter.fetch_orders([order.ex_order_id or "" for order in orders])
+        ids, symbols = [order.ex_order_id or "" for order in orders], [order.symbol for order in orders]
+        states = await self.adapter.fetch_orders(ids, symbols=symbols)
         await self.learn([state for state in states if state is not None])
         for order, state in zip(orders, states, strict=True):
             if state is None:
