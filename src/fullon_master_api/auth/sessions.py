@@ -220,6 +220,20 @@ class Sessions:
         return datetime.now(UTC) + self._refresh_life
 
 
+class NewKey(Record, frozen=True, kw_only=True):
+    """An API key that was just made: `key` is for its owner's eyes, once; the other two are stored."""
+
+    key: str
+    key_hash: str
+    prefix: str
+
+
+def new_api_key() -> NewKey:
+    """32 random bytes behind a prefix that tells what they are."""
+    key = KEY_PREFIX + secrets.token_urlsafe(32)
+    return NewKey(key=key, key_hash=hash_secret(key), prefix=key[: len(KEY_PREFIX) + 6])
+
+
 def hash_secret(secret: str) -> str:
     """How random secrets are stored and looked up: SHA-256, which needs no salt for 32 random bytes."""
     return hashlib.sha256(secret.encode()).hexdigest()

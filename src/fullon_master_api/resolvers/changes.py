@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 from strawberry import UNSET
 
 from fullon_master_api.apis.orm import Secrets
-from fullon_master_api.auth.sessions import KEY_PREFIX, hash_secret
+from fullon_master_api.auth.sessions import new_api_key
 from fullon_master_api.bus import DISCONNECTS_TOPIC
 from fullon_master_api.errors import NotFound
 from fullon_master_api.model import Disconnect, Record
 from fullon_master_api.resolvers.context import Context
 from fullon_master_api.resolvers.faults import EXPECTED, UserErrorRow, user_error
 from fullon_master_api.resolvers.identity import global_id, number_of
-
-KEY_SHOWN: Final = 14
 
 
 class ChangeRow(Record, frozen=True, kw_only=True):
@@ -127,14 +124,12 @@ async def change_password(ctx: Context, *, input: Any) -> ChangeRow:
 async def create_api_key(ctx: Context, *, input: Any) -> NewKeyRow:
     """The secret is shown once: only its hash is kept."""
     caller = ctx.writer
-    key = KEY_PREFIX + secrets.token_urlsafe(32)
+    made = new_api_key()
     try:
-        row = await ctx.stores.orm.api_keys.add(
-            caller, key_hash=hash_secret(key), prefix=key[:KEY_SHOWN], **values_of(input, id=UNSET)
-        )
+        row = await ctx.stores.orm.api_keys.add(caller, key_hash=made.key_hash, prefix=made.prefix, **values_of(input, id=UNSET))
     except EXPECTED as error:
         return NewKeyRow(user_errors=[user_error(error)])
-    return NewKeyRow(record=row, key=key)
+    return NewKeyRow(record=row, key=made.key)
 
 
 async def revoke_api_key(ctx: Context, *, input: Any) -> ChangeRow:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from fullon_master_api.apis.orm import Orm
-from fullon_master_api.auth.sessions import KEY_PREFIX, hash_secret
+from fullon_master_api.auth.sessions import new_api_key
 from fullon_master_api.model import Principal
 from fullon_master_api.rest.orm.asked import ANSWERS, After, Caller, Id, Limit, Store, found, page_response
 from fullon_master_api.rest.orm.exact import ExactRoute, exact_response
 from fullon_master_api.rest.orm.shapes import API_KEY
 
 router = APIRouter(prefix="/api_keys", tags=["api_keys"], route_class=ExactRoute, responses=ANSWERS)
-
-SECRET_BYTES: Final = 32
-SHOWN: Final = len(KEY_PREFIX) + 6
 
 
 class KeyChange(BaseModel):
@@ -109,15 +105,15 @@ async def deactivate(api_key_id: Id, caller: Caller, orm: Store) -> Response:
 
 
 async def _made(body: NewKey, uid: int, caller: Principal, orm: Orm) -> dict[str, Any]:
-    secret = KEY_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+    made = new_api_key()
     row = await orm.api_keys.add(
         caller,
-        key_hash=hash_secret(secret),
-        prefix=secret[:SHOWN],
+        key_hash=made.key_hash,
+        prefix=made.prefix,
         name=body.name,
         description=body.description,
         scopes=[word for word in body.scopes.split(",") if word.strip()],
         expires_at=body.expires_at,
         uid=uid,
     )
-    return API_KEY.body(row) | {"key": secret}
+    return API_KEY.body(row) | {"key": made.key}
