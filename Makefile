@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml $(PAGES)
 	if [ -z "$${found:-}" ]; then echo "no Python >= 3.11 found: install one, and its venv module"; exit 1; fi; \
 	[ -x $(BIN)/python ] || "$$found" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || echo "uv cannot be had: pip does it"
-	@if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'; then :; \
+	@if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]'; then :; \
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; fi
 	@touch $(STAMP)
 
