@@ -10,7 +10,7 @@ const SECRET = 'subscription { secret }';
 const token = 'user:7';
 
 function rising(ticks) {
-  assert.equal(ticks.length, 3);
+  assert.ok(ticks.length >= 3);
   ticks.forEach((tick) => assert.equal(tick.symbol, 'BTC/USD'));
   assert.ok(Number(ticks[0].last) < Number(ticks[1].last) && Number(ticks[1].last) < Number(ticks[2].last));
 }

@@ -85,7 +85,7 @@ class Ledger:
 
     def add(self, fill: Fill) -> Outcome:
         """Match one fill; answers where the position stands and what was won."""
-        with localcontext(prec=PRECISION):
+        with localcontext(prec=PRECISION, rounding=ROUND_HALF_EVEN):
             if not self.lots or self.side is fill.side:
                 self.side = fill.side
                 self.lots.append(Lot(fill.volume, fill.cost, fill.fee, fill.leverage))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -153,7 +153,7 @@ def _grouped(fills: Iterable[FillRow], key: Callable[[FillRow], K]) -> dict[K, l
 
 def compute_stats(fills: Sequence[FillRow]) -> Stats:
     """Numbers of some fills, oldest first."""
-    with localcontext(prec=PRECISION):
+    with localcontext(prec=PRECISION, rounding=ROUND_HALF_EVEN):
         closed = [(fill, fill.roi) for fill in fills if fill.roi is not None]
         rois = [roi for _, roi in closed]
         won = sum((roi for roi in rois if roi > 0), ZERO)

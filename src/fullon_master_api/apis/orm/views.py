@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any, Final
 
 from sqlalchemy import Select, case, func, select, union_all
@@ -116,7 +116,7 @@ class Views:
             for row in await connection.execute(select(newest)):
                 if row.cur_volume:
                     held[row.symbol.partition("/")[0]] += abs(row.cur_volume) * row.price
-        with localcontext(prec=PRECISION):
+        with localcontext(prec=PRECISION, rounding=ROUND_HALF_EVEN):
             total = sum(held.values(), ZERO)
             shares = {asset: rounded(cost / total) for asset, cost in sorted(held.items())}
             squares = sum((share * share for share in shares.values()), ZERO)
