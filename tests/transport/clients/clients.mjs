@@ -10,7 +10,7 @@ const SECRET = 'subscription { secret }';
 const token = 'user:7';
 
 function rising(ticks) {
-  assert.ok(ticks.length >= 3);
+  assert.equal(ticks.length, 3);
   ticks.forEach((tick) => assert.equal(tick.symbol, 'BTC/USD'));
   assert.ok(Number(ticks[0].last) < Number(ticks[1].last) && Number(ticks[1].last) < Number(ticks[2].last));
 }
@@ -21,6 +21,7 @@ function take(count, subscribe) {
     const got = [];
     let stop;
     stop = subscribe((value) => {
+      if (got.length === count) return; // What was on its way before the stop.
       got.push(value);
       if (got.length === count) { setTimeout(() => stop?.(), 0); resolve(got); }
     }, reject);
