@@ -12,6 +12,7 @@ import pytest
 from graphql import GraphQLError
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
+from strawberry import Schema
 
 from fullon_master_api.executor.answers import DocumentError, encode
 from fullon_master_api.executor.core import SteadyExecution
@@ -41,7 +42,7 @@ def told(errors: list[GraphQLError]) -> list[Told]:
 
 
 async def by_core(
-    prepared: Any, variables: dict[str, Any], ctx: Ctx, root: Any, *, propagate: bool = True
+    schema: Schema, prepared: Any, variables: dict[str, Any], ctx: Any, root: Any, *, propagate: bool = True
 ) -> tuple[Any, list[Told]]:
     executor = SteadyExecution.build(
         schema._schema, prepared.document, root, ctx, variables, prepared.name, operation_extensions=None
@@ -110,7 +111,7 @@ async def test_any_operation_has_the_answer_of_graphql_core(seed: int) -> None:
 
     note(f"{text}\n{json.dumps(variables)} fault={fault}")
     core_ctx, our_ctx, free_ctx = ctx(), ctx(), ctx()
-    data, errors = await by_core(prepared, variables, core_ctx, event(core_ctx))
+    data, errors = await by_core(schema, prepared, variables, core_ctx, event(core_ctx))
     values = engine._values(prepared, variables)
     plans = Plans(planner, prepared.document, prepared.operation)
     plan = plans.get(values)
@@ -123,7 +124,7 @@ async def test_any_operation_has_the_answer_of_graphql_core(seed: int) -> None:
         assert json.dumps(answer) == json.dumps(expected), run
         assert our_ctx.log == core_ctx.log
         if errors or frame.errors:
-            _free, possible = await by_core(prepared, variables, free_ctx, event(free_ctx), propagate=False)
+            _free, possible = await by_core(schema, prepared, variables, free_ctx, event(free_ctx), propagate=False)
             same_errors(expected, told(frame.errors), errors, possible)
     seen["errors" if errors else "clean"] += 1
 
