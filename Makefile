@@ -21,7 +21,7 @@ PAGES := $(shell find ui -path ui/node_modules -prune -o -type f ! -name generat
 # The short profile leaves out what is marked slow; the ci profile runs everything.
 SELECT := $(if $(filter short,$(PROFILE)),-m "not slow",)
 
-.PHONY: help env run test check format-check lint types imports bench schema build clean
+.PHONY: help env run test check format-check lint types imports bench schema reference build clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench: env ## Run the benchmarks, one after the other (BENCH="bus ohlcv" runs th
 
 schema: env ## Print the GraphQL schema to schema/schema.graphql
 	@mkdir -p schema && $(BIN)/fullon schema > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
+
+reference: env ## Write docs/cli.md from the commands
+	@$(BIN)/python -m tests.cli_document
 
 build: env ## Make the wheel and the sdist in dist/
 	@$(BIN)/uv build --quiet --out-dir dist . && ls -l dist

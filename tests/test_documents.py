@@ -1,4 +1,4 @@
-"""Every GraphQL operation that a document or a page shows is valid against the schema that is served."""
+"""What the documents show is true: operations are valid against the schema, the reference of the command equals the code."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 from graphql import GraphQLSchema, build_schema, parse, validate
 
 from fullon_master_api import schema
+from tests.cli_document import DOCUMENT as CLI_DOCUMENT
+from tests.cli_document import cli_document
 
 ROOT: Final = Path(__file__).parent.parent
 DOCUMENTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -60,3 +62,7 @@ def test_the_operations_of_readme_and_pages_are_found() -> None:
     assert found.count("README.md") == 3
     assert found.count("examples.js") == 8
     assert found.count("session.ts") == 3
+
+
+def test_the_reference_of_the_command_is_what_the_code_says() -> None:
+    assert CLI_DOCUMENT.read_text(encoding="utf-8") == cli_document(), "run `make reference`"

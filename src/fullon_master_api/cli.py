@@ -47,9 +47,9 @@ cli.command("export")(export_command)
 
 @cli.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: HOST, 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. [default: PORT, 8000]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that serve together. [default: WORKERS, 1]", min=1)] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. By default HOST, 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. By default PORT, 8000.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that serve together. By default WORKERS, 1.", min=1)] = None,
 ) -> None:
     """Serve the gateway, with the settings of the environment and `.env`.
 
@@ -181,7 +181,7 @@ Ready: {url}"""
 @cli.command()
 def token(
     user_id: Annotated[int, typer.Argument(help="The user's number.")],
-    minutes: Annotated[int | None, typer.Option(help="Life of the token. [default: JWT_EXPIRATION_MINUTES]")] = None,
+    minutes: Annotated[int | None, typer.Option(help="Life of the token. By default JWT_EXPIRATION_MINUTES.")] = None,
 ) -> None:
     """Print an access token of a user, signed with this environment's JWT_SECRET_KEY."""
     settings = read_settings()
