@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 READY_S: Final = 90.0
 BROWSER: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -26,6 +26,7 @@ FLAGS: Final = [
     "--disable-quic",
     "--no-first-run",
 ]
+expect.set_options(timeout=30_000)  # Milliseconds a page may take to show what is asked: a limit, not a wait.
 
 
 def start_demo(folder: Path, port: int = 0) -> tuple[subprocess.Popen[str], str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.web.conftest import Watched
 
@@ -38,7 +39,10 @@ def _run(page: Page, example: str, until: str) -> dict[str, Any]:
     """Choose an example, run it, and read the answer once it holds `until`."""
     page.get_by_role("button", name=example, exact=True).click()
     page.get_by_role("button", name="Execute query").click()
-    page.wait_for_function("text => " + ANSWER + ".includes(text)", arg=until)
+    try:
+        page.wait_for_function("text => " + ANSWER + ".includes(text)", arg=until)
+    except PlaywrightTimeout as error:
+        raise AssertionError(f"{example}: the answer has no {until!r}: {_text(page)[:2000]}") from error
     answer = json.loads(_text(page))
     assert isinstance(answer, dict)
     return answer

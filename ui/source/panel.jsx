@@ -109,28 +109,34 @@ function parsed(text) {
 export function SessionHeaders() {
   const { path, session, setSession, setNotice } = useContext(SessionContext);
   const headerEditor = useGraphiQL((state) => state.headerEditor);
-  const activeTabIndex = useGraphiQL((state) => state.activeTabIndex);
   const { introspect } = useGraphiQLActions();
   const ours = useRef(new Set());
   const wanted = session ? `Bearer ${session.token}` : null;
 
   useEffect(() => {
-    const headers = headerEditor && parsed(headerEditor.getValue());
-    if (!headers) return;
-    const present = headers.Authorization;
-    if (present === (wanted ?? undefined) || (present !== undefined && !ours.current.has(present))) return;
-    if (wanted) {
-      ours.current.add(wanted);
-      headers.Authorization = wanted;
-    } else {
-      delete headers.Authorization;
-    }
-    headerEditor.setValue(Object.keys(headers).length ? JSON.stringify(headers, null, 2) : "");
-  }, [headerEditor, activeTabIndex, wanted]);
-
-  useEffect(() => {
+    if (!headerEditor) return;
+    const fill = () => {
+      const headers = parsed(headerEditor.getValue());
+      if (!headers) return;
+      const present = headers.Authorization;
+      if (present === (wanted ?? undefined) || (present !== undefined && !ours.current.has(present))) return;
+      if (wanted) {
+        ours.current.add(wanted);
+        headers.Authorization = wanted;
+      } else {
+        delete headers.Authorization;
+      }
+      headerEditor.setValue(Object.keys(headers).length ? JSON.stringify(headers, null, 2) : "");
+    };
+    fill();
     if (wanted) introspect();
-  }, [wanted, introspect]);
+    // Showing a tab replaces the whole text (a flush), by a copy that may be older than the session; typing does not.
+    // The editor may not be written to while it tells of a change: a microtask runs right after it.
+    const watched = headerEditor.onDidChangeModelContent(({ isFlush }) => {
+      if (isFlush) queueMicrotask(fill);
+    });
+    return () => watched.dispose();
+  }, [headerEditor, wanted, introspect]);
 
   useEffect(() => {
     if (!session) return;
