@@ -227,6 +227,20 @@ async def test_the_bulk_path_and_the_live_path_store_the_same(store: OhlcvStore,
     assert await everything(store, ("bulk", "BTC/USD")) == await everything(store, ("live", "BTC/USD"))
 
 
+@pytest.mark.parametrize("stamp", ["{0}", "{0}.25", "{0}000", "{0}000000000", "2023-11-15T01:{1:02d}:{2:02d}.000001+01:00"])
+async def test_lines_read_at_once_and_one_by_one_are_stored_the_same(store: OhlcvStore, tmp_path: Path, stamp: str) -> None:
+    lines = ["time,trade_id,price,amount,side"]
+    for number in range(300):
+        time = stamp.format(DAY_S + number, number // 60, number % 60)
+        lines.append(f"{time},{7000 + number},{100 + number}.50,1e-{number % 8},{'Buy' if number % 3 else 'SELL'}")
+    (tmp_path / "good.csv").write_text("\n".join(lines))
+    (tmp_path / "one_bad.csv").write_text("\n".join([*lines, f"{DAY_S},9000,0,1,buy"]))  # its batch is looked at row by row
+    assert (await import_file(store, tmp_path / "good.csv", ImportPlan(exchange="bulk", symbol="BTC/USD"))).stored == 300
+    report = await import_file(store, tmp_path / "one_bad.csv", ImportPlan(exchange="rows", symbol="BTC/USD"))
+    assert (report.stored, [refusal.line for refusal in report.refusals]) == (300, [302])
+    assert await everything(store, ("bulk", "BTC/USD")) == await everything(store, ("rows", "BTC/USD"))
+
+
 async def test_a_scan_reads_all_pages_once(store: OhlcvStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fullon_master_api.apis.ohlcv.exporting.LIMIT_MAX", 64)
     trades = some_trades(400)

@@ -12,12 +12,11 @@ import pyarrow.compute as pc
 
 from fullon_master_api.apis.ohlcv import statements as sql
 from fullon_master_api.apis.ohlcv.door import EVENT_NS_MAX
-from fullon_master_api.apis.ohlcv.frames import DAY_NS
 from fullon_master_api.apis.ohlcv.numbers import DECIMALS_MAX, INT64_MAX, PART
 from fullon_master_api.apis.ohlcv.records import Series
 from fullon_master_api.apis.ohlcv.scaling import Decimals, Digits, open_series
 from fullon_master_api.apis.ohlcv.steps import InsertMany, KeepPartitions, Transaction
-from fullon_master_api.apis.ohlcv.writing import build_minutes, fold, known_ids
+from fullon_master_api.apis.ohlcv.writing import build_minutes, days_of, fold, known_ids
 
 EXACT: Final = pa.decimal128(38, DECIMALS_MAX)
 UINT64: Final = 2**64
@@ -91,9 +90,11 @@ def append_columns(exchange: str, symbol: str, trades: TradeColumns, *, decimals
     )
     rows = yield from _new_rows(series, trades, rows)
     if rows:
-        yield KeepPartitions(frozenset(row[1] // DAY_NS for row in rows))
+        volumes = [row[5] for row in rows] if small else [row[5] + row[6] * PART for row in rows]
+        folded = fold([row[1] for row in rows], [row[4] for row in rows], volumes)
+        yield KeepPartitions(days_of(folded))
         yield InsertMany("market_trades", sql.TRADE_COLUMNS, rows)
-        yield from build_minutes(series, fold((row[1], row[4], row[5] + row[6] * PART) for row in rows))
+        yield from build_minutes(series, folded)
     return len(rows)
 
 

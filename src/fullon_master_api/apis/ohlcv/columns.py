@@ -26,9 +26,12 @@ ID_NAMES: Final = ("trade_id", "id", "tid")
 SIDE_NAMES: Final = ("side", "taker_side")
 TYPE_NAMES: Final = ("type", "order_type", "ord_type")
 SIDES: Final = {"buy": Side.BUY, "b": Side.BUY, "sell": Side.SELL, "s": Side.SELL}
+SIDE_WORDS: Final = pa.array(SIDES)
+SIDE_NUMBERS: Final = pa.array([SIDE_NUMBER[side] for side in SIDES.values()])
 UNITS: Final = {"_ns": 1, "_us": 1000, "_ms": 1_000_000, "_s": NS}
 DIGITS: Final = re.compile(r"[0-9]+(\.[0-9]{1,9})?")
 INT64_DIGITS: Final = 18
+WHOLE: Final = r"^(0|[1-9][0-9]{0,17})$"
 ORDER_TYPES: Final = {order_type.value: order_type for order_type in OrderType}
 
 
@@ -126,7 +129,7 @@ def trade_columns(batch: pa.RecordBatch, layout: Layout, side: Side | None, made
         except ValueError as error:
             raise Unusual(str(error)) from None
     else:
-        column = batch.column(layout.trade_id)
+        column = _whole_numbers(batch.column(layout.trade_id))
         whole = pa.types.is_integer(column.type) and len(column) > 0 and not column.null_count
         if whole and 0 <= pc.min(column).as_py() <= pc.max(column).as_py() < 10**INT64_DIGITS:
             return TradeColumns(event_ns, column.to_pylist(), [""] * len(event_ns), price, quantity, sides, types)
@@ -141,22 +144,43 @@ def _sides(batch: pa.RecordBatch, layout: Layout, side: Side | None) -> list[int
     if layout.side is None:
         assert side is not None, "trade_layout saw to it"
         return [SIDE_NUMBER[side]] * batch.num_rows
-    words = pc.utf8_lower(batch.column(layout.side).cast(pa.string())).to_pylist()
-    try:
-        return [SIDE_NUMBER[SIDES[word]] for word in words]
-    except KeyError:
-        raise Unusual("a side is neither buy nor sell") from None
+    found = pc.index_in(pc.utf8_lower(batch.column(layout.side).cast(pa.string())), SIDE_WORDS)
+    if found.null_count:
+        raise Unusual("a side is neither buy nor sell")
+    numbers: list[int] = pc.take(SIDE_NUMBERS, found).to_pylist()
+    return numbers
+
+
+def _whole_numbers(column: pa.Array) -> pa.Array:
+    """Text that is all whole numbers as these numbers, as a CSV file has them; any other column as it is."""
+    if not pa.types.is_string(column.type) or not pc.all(pc.match_substring_regex(column, WHOLE)).as_py():
+        return column
+    return column.cast(pa.int64())
 
 
 def _times(column: pa.Array, name: str) -> pa.Array:
-    """Nanoseconds since 1970 of a column of integers or aware timestamps. Raises: Unusual for all other types."""
-    if pa.types.is_timestamp(column.type) and column.type.tz is not None:
-        return column.cast(pa.timestamp("ns", column.type.tz)).cast(pa.int64())
+    """Nanoseconds since 1970 of a column of whole numbers or times with a zone. Raises: Unusual for all others."""
+    column = _whole_numbers(column)
     if pa.types.is_integer(column.type) and not column.null_count and len(column):
         units = {unit_of(name, pc.min(column).as_py()), unit_of(name, pc.max(column).as_py())}
         if len(units) == 1:
-            return pc.multiply(column.cast(pa.int64()), units.pop())
-    raise Unusual("times are text, or their unit is not clear")
+            return _multiplied(column, units.pop())
+        raise Unusual("the unit of the times is not clear")
+    try:
+        if pa.types.is_timestamp(column.type) and column.type.tz is not None:
+            return column.cast(pa.timestamp("ns", column.type.tz)).cast(pa.int64())
+        if pa.types.is_string(column.type):
+            return column.cast(pa.timestamp("ns", "UTC")).cast(pa.int64())
+    except pa.ArrowInvalid as error:
+        raise Unusual(str(error)) from None
+    raise Unusual("times have no zone, or are of another type")
+
+
+def _multiplied(column: pa.Array, unit: int) -> pa.Array:
+    try:
+        return pc.multiply_checked(column.cast(pa.int64()), unit)
+    except pa.ArrowInvalid as error:
+        raise Unusual(str(error)) from None
 
 
 def unit_of(name: str, value: int) -> int:

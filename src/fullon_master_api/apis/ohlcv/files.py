@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,10 +36,13 @@ class Source:
     malformed: list[tuple[int, str]] = field(default_factory=list)
     _next_line: int = 0
 
-    def take_lines(self, count: int) -> list[int]:
+    def take_lines(self, count: int) -> Sequence[int]:
         """Line numbers of the next `count` rows, which leave out the malformed ones; asked once for each batch in turn."""
-        left_out = {line for line, _ in self.malformed}
         line = self._next_line or self.first_line
+        if not self.malformed or self.malformed[-1][0] < line:
+            self._next_line = line + count
+            return range(line, line + count)
+        left_out = {line for line, _ in self.malformed}
         lines: list[int] = []
         while len(lines) < count:
             if line not in left_out:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
@@ -20,6 +21,7 @@ from fullon_master_api.errors import ServerShutdown, StoreUnavailable
 
 T = TypeVar("T")
 READERS: Final = 3
+ROWS_A_STATEMENT: Final = 64  # of 13 columns at most: below 999 parameters, which every build of SQLite takes
 PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",  # a power cut loses at most the last commits, which the feeds fetch again
@@ -127,11 +129,22 @@ class SqliteDriver:
         match step:
             case Run(sql, args):
                 return self._writer.execute(sqlite_sql(sql), _arguments(args)).fetchall()
-            case InsertMany(table, columns, rows, conflict):
-                self._writer.executemany(sqlite_sql(insert(table, columns) + conflict), rows)
+            case InsertMany():
+                self._insert(step)
             case KeepPartitions() | DropPartitions():
                 pass
         return []
+
+    def _insert(self, step: InsertMany) -> None:
+        """Many rows by one statement, where there are many: what a statement costs beside its rows is shared by them."""
+        single = sqlite_sql(insert(step.table, step.columns) + step.conflict)
+        whole = len(step.rows) // ROWS_A_STATEMENT * ROWS_A_STATEMENT
+        if whole:
+            several = sqlite_sql(insert(step.table, step.columns, ROWS_A_STATEMENT) + step.conflict)
+            starts = range(0, whole, ROWS_A_STATEMENT)
+            chunks = (list(chain.from_iterable(step.rows[start : start + ROWS_A_STATEMENT])) for start in starts)
+            self._writer.executemany(several, chunks)
+        self._writer.executemany(single, step.rows[whole:])
 
     async def compute(self, work: Callable[[], T]) -> T:
         self._check_open()

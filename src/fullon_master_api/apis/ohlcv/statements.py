@@ -311,10 +311,12 @@ CUT_COVERAGE: Final = (
 )
 
 
-def insert(table: str, columns: tuple[str, ...]) -> str:
-    """`INSERT` of one row, for `executemany`."""
-    places = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
+@lru_cache(maxsize=64)
+def insert(table: str, columns: tuple[str, ...], rows: int = 1) -> str:
+    """`INSERT` of so many rows, their values one after the other, for `executemany`."""
+    width = len(columns)
+    places = (", ".join(f"${row * width + number}" for number in range(1, width + 1)) for row in range(rows))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({'), ('.join(places)})"  # noqa: S608
 
 
 @lru_cache(maxsize=256)
