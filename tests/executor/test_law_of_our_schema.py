@@ -76,8 +76,6 @@ def at_paths(paths: Iterable[tuple[str | int, ...]]) -> list[Told]:
     return [("", path, ()) for path in paths]
 
 
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.timeout(1800)
 async def test_any_query_of_our_schema_has_the_answer_of_graphql_core(tmp_path: Path) -> None:
     seen: Counter[str] = Counter()
