@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from fullon_master_api.apis.orm import open_orm
 from fullon_master_api.auth.jwt import verify_token
+from fullon_master_api.auth.totp import totp_code, totp_matches
 from fullon_master_api.cli import cli
 from fullon_master_api.settings import Settings
 
@@ -69,6 +72,24 @@ def test_users_are_added_listed_changed_and_switched_off(tmp_path: Path) -> None
     assert [line.split()[1:4] for line in listed.stdout.splitlines()] == [["ada@fullon", "ADMIN", "switched"]]
     missing = fullon("user", "deactivate", "nobody@fullon", folder=tmp_path)
     assert (missing.exit_code, "no user" in missing.stderr) == (1, True)
+
+
+def test_a_second_factor_is_set_and_taken_away(tmp_path: Path) -> None:
+    fullon("user", "add", "ada@fullon", "--password", "first password", folder=tmp_path)
+    shown = fullon("user", "totp", "ada@fullon", folder=tmp_path).stdout
+    secret = shown.split("secret  ")[1].split()[0]
+    assert f"otpauth://totp/Fullon%3Aada%40fullon?secret={secret}&issuer=Fullon" in shown
+
+    async def kept() -> str:
+        async with open_orm(f"sqlite+aiosqlite:///{tmp_path / 'fullon.db'}") as orm:
+            found = await orm.users.credentials_by_mail("ada@fullon")
+            assert found is not None
+            return found.totp_secret
+
+    assert asyncio.run(kept()) == secret
+    assert totp_matches(secret, totp_code(secret, 7), 7 * 30)
+    assert "no second factor" in fullon("user", "totp", "ada@fullon", "--off", folder=tmp_path).stdout
+    assert asyncio.run(kept()) == ""
 
 
 def test_migrations_go_up_and_down_and_say_where_they_are(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import typer
 from fullon_master_api.apis.orm import Orm, open_orm
 from fullon_master_api.apis.orm.users import UserFilter
 from fullon_master_api.auth.passwords import Passwords, open_passwords
+from fullon_master_api.auth.totp import new_totp_secret, totp_uri
 from fullon_master_api.errors import GatewayError, NotFound
 from fullon_master_api.model import Role, User
 from fullon_master_api.settings import Settings
@@ -98,6 +99,22 @@ def activate(mail: Mail) -> None:
         async with stores() as (orm, _):
             user = await known(orm, mail)
             return f"switched on {line(await orm.users.toggle_active(user.uid, None, active=True))}"
+
+    say(work)
+
+
+@people.command()
+def totp(mail: Mail, off: Annotated[bool, typer.Option("--off", help="Ask for no second factor any more.")] = False) -> None:
+    """Ask a user for a second factor from now on: shows a new secret, once, for their authenticator app."""
+
+    async def work() -> str:
+        async with stores() as (orm, _):
+            user = await known(orm, mail)
+            secret = "" if off else new_totp_secret()
+            await orm.users.set_totp_secret(user.uid, secret, None)
+            if off:
+                return f"no second factor is asked of {line(user)}"
+            return f"a second factor is asked of {line(user)}\nsecret  {secret}\naddress {totp_uri(secret, user.mail)}"
 
     say(work)
 

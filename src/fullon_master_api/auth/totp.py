@@ -5,11 +5,23 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import secrets
 import struct
 from typing import Final
+from urllib.parse import quote
 
 STEP_S: Final = 30
 DIGITS: Final = 6
+
+
+def new_totp_secret() -> str:
+    """A secret of 160 bits in base32, the length RFC 4226 (section 4, R6) recommends."""
+    return base64.b32encode(secrets.token_bytes(20)).decode()
+
+
+def totp_uri(secret: str, mail: str) -> str:
+    """The address that authenticator apps take, as text or as a QR code. Source: the Key URI Format of Google Authenticator."""
+    return f"otpauth://totp/{quote(f'Fullon:{mail}')}?secret={secret}&issuer=Fullon&digits={DIGITS}&period={STEP_S}"
 
 
 def totp_code(secret: str, counter: int) -> str:

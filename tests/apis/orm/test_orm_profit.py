@@ -11,6 +11,9 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from fullon_master_api.apis.orm import Orm
 from fullon_master_api.apis.orm.profit import Fill, Ledger, Outcome, quote_fee
@@ -198,6 +201,24 @@ async def test_a_live_fill_never_changes_and_a_bad_one_names_its_place(orm: Orm,
     with pytest.raises(NotFound):
         await orm.trades.save_trades(rows(world, SERIES[1:]), principal=world.ben)
     assert (await orm.trades.page(None)).rows == [trade]
+
+
+@pytest.mark.parametrize("statement", ["UPDATE trades SET price = '1'", "DELETE FROM trades"])
+async def test_no_other_program_changes_a_live_fill_either(orm: Orm, world: World, url: str, statement: str) -> None:
+    (trade,) = await orm.trades.save_trades(rows(world, SERIES[:1]))
+    engine = create_async_engine(url)
+    with pytest.raises(IntegrityError, match="can neither be changed nor removed"):
+        async with engine.begin() as connection:
+            await connection.execute(text(statement))
+    await engine.dispose()
+    assert (await orm.trades.page(None)).rows == [trade]
+
+
+async def test_a_live_fill_outlives_its_bot(orm: Orm, world: World) -> None:
+    (trade,) = await orm.trades.save_trades([row | {"bot_id": world.ana_bot.bot_id} for row in rows(world, SERIES[:1])])
+    await orm.bots.remove(world.ana_bot.bot_id, world.ana)
+    (kept,) = (await orm.trades.page(None)).rows
+    assert (trade.bot_id, kept.bot_id, kept.price) == (world.ana_bot.bot_id, None, trade.price)
 
 
 async def test_removing_or_correcting_a_dry_fill_leaves_what_saving_the_others_would_have_left(orm: Orm, world: World) -> None:
