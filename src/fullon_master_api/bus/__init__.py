@@ -1,9 +1,10 @@
 """Topics in and out: the bus between the rooms of a process and between processes."""
 
-from fullon_master_api.bus.bus import Bus, BusHealth, Callback, Listener, open_bus
+from fullon_master_api.bus.bus import Bus, BusHealth, Listener, open_bus
 from fullon_master_api.bus.connection import RedisOptions
 from fullon_master_api.bus.history import HistoryReader
 from fullon_master_api.bus.mailboxes import Delivery, LatestMailbox, Letter, QueueMailbox
+from fullon_master_api.bus.rings import Callback, Cursor
 from fullon_master_api.bus.topics import (
     DISCONNECTS_TOPIC,
     PROCESSES_TOPIC,
@@ -28,6 +29,7 @@ __all__ = [
     "Bus",
     "BusHealth",
     "Callback",
+    "Cursor",
     "Delivery",
     "HistoryReader",
     "LatestMailbox",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from secrets import token_hex
 from types import TracebackType
 from typing import Final, cast
 
@@ -14,8 +15,9 @@ from broadcaster import Broadcast
 
 from fullon_master_api.bus.connection import RedisOptions
 from fullon_master_api.bus.history import History, HistoryReader
-from fullon_master_api.bus.mailboxes import Delivery, LatestMailbox, QueueMailbox
-from fullon_master_api.bus.streams import Arrived, Lost, RedisStreams
+from fullon_master_api.bus.mailboxes import Delivery, LatestMailbox, QueueMailbox, Replay
+from fullon_master_api.bus.rings import Callback, Cursor, Page, Places
+from fullon_master_api.bus.streams import Arrived, Lost, RedisStreams, position_of
 from fullon_master_api.bus.topics import partition_of
 from fullon_master_api.bus.wire import Packed, unpack
 from fullon_master_api.errors import CacheUnavailable, ServerShutdown
@@ -32,7 +34,6 @@ QUEUE_MAX: Final = 1000
 REDIS_OPTIONS: Final = RedisOptions()
 
 Entry = tuple[str, Record]
-Callback = Callable[[str, Record], None]
 
 
 class BusHealth(Record, frozen=True, kw_only=True):
@@ -46,25 +47,24 @@ class BusHealth(Record, frozen=True, kw_only=True):
     reconnects: int
     topics_listened: int
     topics_followed: int
+    waiting_to_be_sent: int
+    mailboxes: int
+    waiting_to_be_read: int
+    waiting_to_be_read_max: int  # in the fullest mailbox
     last_error: str | None = None
 
 
 class Listener:
     """A callback's place on its topics. `close()` leaves them at once; leaving a `with` block does the same."""
 
-    def __init__(self, places: dict[str, tuple[Callback, ...]], topics: Sequence[str], callback: Callback) -> None:
+    def __init__(self, places: Places, topics: Sequence[str], callback: Callback) -> None:
         self._places, self._topics, self._callback = places, tuple(dict.fromkeys(topics)), callback
         for topic in self._topics:
-            places[topic] = (*places.get(topic, ()), callback)
+            places.enter(topic, callback)
 
     def close(self) -> None:
         for topic in self._topics:
-            here = list(self._places[topic])
-            here.remove(self._callback)
-            if here:
-                self._places[topic] = tuple(here)
-            else:
-                del self._places[topic]
+            self._places.leave(topic, self._callback)
         self._topics = ()
 
     def __enter__(self) -> Listener:
@@ -84,7 +84,8 @@ class Bus:
     def __init__(self, broadcast: Broadcast, *, streams: RedisStreams | None, prefix: str) -> None:
         self.shape, self.prefix = "memory" if streams is None else "redis", prefix
         self._broadcast, self._streams = broadcast, streams
-        self._places: dict[str, tuple[Callback, ...]] = {}
+        self._places = Places(keeps_left=streams is None)
+        self._epoch = token_hex(4)
         self._mailboxes: set[LatestMailbox | QueueMailbox] = set()
         self._history: History | None = None
         self._outgoing: list[Entry] = []
@@ -147,19 +148,49 @@ class Bus:
 
     @asynccontextmanager
     async def subscribe(
-        self, topics: str | Sequence[str], *, delivery: Delivery = Delivery.LATEST, size_max: int = QUEUE_MAX
+        self,
+        topics: str | Sequence[str],
+        after: Cursor | None = None,
+        *,
+        delivery: Delivery = Delivery.LATEST,
+        size_max: int = QUEUE_MAX,
     ) -> AsyncIterator[LatestMailbox | QueueMailbox]:
         """A mailbox of these topics: `async for topic, message in mailbox`. It misses nothing published after entering.
 
         LATEST keeps the newest message of each topic. QUEUE keeps `size_max` in order and then raises SlowConsumer.
+        With the cursor of a mailbox that was left (`mailbox.cursor(topic)`, here or in another process) one topic goes on
+        behind it: out of the topic's ring, else out of Redis; a `Gap` comes first where neither reaches back that far.
+        Raises, while it is read: CacheUnavailable if Redis is asked and does not answer.
         """
-        mailbox = LatestMailbox() if delivery is Delivery.LATEST else QueueMailbox(size_max)
+        names = [topics] if isinstance(topics, str) else topics
+        assert after is None or len(names) == 1, "a cursor belongs to one topic"
+        mailbox = LatestMailbox(self._get_epoch) if delivery is Delivery.LATEST else QueueMailbox(self._get_epoch, size_max)
+
+        def put(topic: str, message: Record) -> None:
+            ring = self._places[topic].ring
+            mailbox.put_nowait(topic, message, ring[-1][0] if ring else None)
+
         self._mailboxes.add(mailbox)
         try:
-            with self.listen(topics, mailbox.put_nowait):
+            with self.listen(names, put):
+                if after is not None:
+                    mailbox.begin_with(Replay(names[0], after, self._read_again))
                 yield mailbox
         finally:
             self._mailboxes.discard(mailbox)
+
+    async def _read_again(self, topic: str, after: Cursor) -> Page:
+        """What the topic told after a cursor, as far as it is still known."""
+        place, epoch = self._places[topic], self._get_epoch()
+        if after.epoch == epoch and (page := place.read_after(after)) is not None:
+            return page
+        if self._streams is not None:
+            return await self._streams.read_after(topic, after)
+        kept = list(place.ring)
+        return Page(kept, Cursor(epoch, kept[-1][0] if kept else (0, 0)), gap="what followed the cursor is not kept any more")
+
+    def _get_epoch(self) -> str:
+        return self._epoch if self._streams is None else self._streams.epoch
 
     async def _read(self, opened: asyncio.Event) -> None:
         """Spread every batch that arrives, at once: the broadcaster's own queue has no limit, so it must stay empty."""
@@ -171,29 +202,32 @@ class Bus:
                 for topic, message in batch:
                     self._deliver(topic, message)
 
-    def _deliver(self, topic: str, message: Record | Packed) -> None:
+    def _deliver(self, topic: str, message: Record | Packed | Lost) -> None:
         self._received += 1
-        if isinstance(message, Lost):
-            self._deliver_loss(message)
-            return
-        places = self._places.get(topic, ())
-        if not places and (self._history is None or not self._history.is_followed(topic)):
+        place = self._places.get(topic)
+        if place is None and (self._history is None or not self._history.is_followed(topic)):
+            if isinstance(message, Lost):  # It has no topic.
+                self._deliver_loss(message)
             return
         try:
             record = unpack(message) if isinstance(message, Packed) else message
         except (LookupError, msgspec.DecodeError) as error:
             log.error("bus.message_unknown", topic=topic, error=str(error))
             return
-        for callback in places:
-            self._call(callback, topic, record)
+        if place is not None:
+            position = position_of(message.entry_id) if isinstance(message, Packed) else (0, self._received)
+            place.ring.append((position, record))
+            for callback in place.callbacks:
+                self._call(callback, topic, record)
         if self._history is not None:
             self._history.hint(topic, record)
 
     def _deliver_loss(self, loss: Lost) -> None:
         """Tell every topic of the partition; what is followed is read from the outbox, which lost nothing."""
-        for topic, places in list(self._places.items()):
+        for topic, place in self._places.all():
             if partition_of(topic) == loss.partition:
-                for callback in places:
+                place.ring.clear()  # What comes now does not follow on what was there.
+                for callback in place.callbacks:
                     self._call(callback, topic, Gap(topic=topic, reason=loss.reason))
         if self._history is not None:
             self._history.wake_all()
@@ -223,7 +257,7 @@ class Bus:
         return self._history.follow(topic, after)
 
     def health(self) -> BusHealth:
-        streams = self._streams
+        streams, waiting = self._streams, [len(mailbox) for mailbox in self._mailboxes]
         return BusHealth(
             shape=self.shape,
             connected=not self._closed and (streams is None or streams.connected),
@@ -233,6 +267,10 @@ class Bus:
             reconnects=0 if streams is None else streams.reconnects,
             topics_listened=len(self._places),
             topics_followed=0 if self._history is None else len(self._history),
+            waiting_to_be_sent=len(self._outgoing),
+            mailboxes=len(waiting),
+            waiting_to_be_read=sum(waiting),
+            waiting_to_be_read_max=max(waiting, default=0),
             last_error=None if streams is None else streams.last_error,
         )
 

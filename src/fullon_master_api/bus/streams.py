@@ -15,8 +15,9 @@ import msgspec
 from broadcaster import BroadcastBackend, Event
 
 from fullon_master_api.bus.connection import RedisOptions, open_redis
+from fullon_master_api.bus.rings import Cursor, Kept, Page, Position
 from fullon_master_api.bus.topics import PARTITIONS, partition_of
-from fullon_master_api.bus.wire import Packed, pack
+from fullon_master_api.bus.wire import Packed, pack, unpack
 from fullon_master_api.errors import CacheUnavailable
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Record
@@ -27,6 +28,9 @@ STREAM_MAX: Final = 10_000
 """Messages that each partition remembers for readers that were away; Redis may keep up to a hundred more."""
 
 READ_MAX: Final = 512
+REPLAY_MAX: Final = 1_000
+CUT: Final = "the stream was cut before it was read"
+RESTARTED: Final = "Redis was restarted"
 BLOCK_MS: Final = 1_000
 PAUSE_S_MIN: Final = 0.05
 PAUSE_S_MAX: Final = 0.5
@@ -106,6 +110,32 @@ class RedisStreams(BroadcastBackend):
         async with self._writer.answering():
             await pipeline.execute()
 
+    @property
+    def epoch(self) -> str:
+        """Which Redis gave the entries: another one, or the same after a restart, begins a new history."""
+        return _epoch(self._run_id)
+
+    async def read_after(self, topic: str, after: Cursor) -> Page:
+        """What comes next of `REPLAY_MAX` entries of the partition after a cursor: those of the topic.
+
+        The entry that the cursor names was read once, so a stream whose oldest entry is younger has lost some since.
+        Raises: CacheUnavailable
+        """
+        key = stream_key(self._prefix, topic)
+        pipeline = self._writer.redis.pipeline(transaction=True)
+        pipeline.info("server")
+        pipeline.xrange(key, count=1)
+        pipeline.xrange(key, min=f"({after.position[0]}-{after.position[1]}", count=REPLAY_MAX)
+        async with self._writer.answering():
+            server, oldest, entries = await pipeline.execute()
+        epoch, gap = _epoch(str(server["run_id"])), None
+        if epoch != after.epoch:
+            gap = RESTARTED
+        elif not oldest or position_of(oldest[0][0]) > after.position:
+            gap = CUT
+        end = position_of(entries[-1][0]) if entries else (0, 0) if gap else after.position
+        return Page(_unpack(topic, entries), Cursor(epoch, end), more=len(entries) == REPLAY_MAX, gap=gap)
+
     async def next_published(self) -> Event:
         """The next batch. It never raises: an error here would end the broadcaster's listener and leave all readers deaf."""
         pause_s = PAUSE_S_MIN
@@ -132,11 +162,9 @@ class RedisStreams(BroadcastBackend):
             arrived += await self._resume()
         for key, entries in reply or ():
             if len(entries) == READ_MAX and await self._was_cut(key):
-                arrived.append(self._lose(self._partitions[key], "the stream was cut before it was read"))
+                arrived.append(self._lose(self._partitions[key], CUT))
                 log.warning("bus.cut", partition=self._partitions[key])
-            for _entry_id, fields in entries:
-                stamps = {name: int(fields[field]) for field, name in STAMPS.items() if field in fields}
-                arrived.append((fields[b"t"].decode(), Packed(fields[b"k"].decode(), fields[b"p"], stamps)))
+            arrived += [_arrive(entry_id, fields) for entry_id, fields in entries]
             self._cursors[key] = entries[-1][0]
         return arrived
 
@@ -145,7 +173,7 @@ class RedisStreams(BroadcastBackend):
             if await self._reader.redis.xlen(key) < STREAM_MAX:
                 return False  # Cutting never leaves less.
             oldest: Any = await self._reader.redis.xrange(key, count=1)
-        return bool(oldest) and _order(oldest[0][0]) > _order(self._cursors[key])
+        return bool(oldest) and position_of(oldest[0][0]) > position_of(self._cursors[key])
 
     async def _resume(self) -> list[Arrived]:
         """Find out who answers now. Another Redis, or the same one started anew, may have lost what nobody had read yet."""
@@ -159,8 +187,8 @@ class RedisStreams(BroadcastBackend):
             now = f"{seconds * 1000 + microseconds // 1000 - 1}-0".encode()
             for key, cursor in self._cursors.items():
                 # Its clock may be behind: a cursor from the future would be deaf until then.
-                self._cursors[key] = min(cursor, now, key=_order)
-            arrived = [self._lose(partition, "Redis was restarted") for partition in PARTITIONS]
+                self._cursors[key] = min(cursor, now, key=position_of)
+            arrived = [self._lose(partition, RESTARTED) for partition in PARTITIONS]
             self._run_id = run_id
         self.connected = True
         self.reconnects += 1
@@ -183,6 +211,27 @@ class RedisStreams(BroadcastBackend):
         return last
 
 
-def _order(entry_id: bytes) -> tuple[int, int]:
+def position_of(entry_id: bytes) -> Position:
     milliseconds, _, number = entry_id.partition(b"-")
     return int(milliseconds), int(number)
+
+
+def _arrive(entry_id: bytes, fields: dict[bytes, bytes]) -> tuple[str, Packed]:
+    stamps = {name: int(fields[field]) for field, name in STAMPS.items() if field in fields}
+    return fields[b"t"].decode(), Packed(fields[b"k"].decode(), fields[b"p"], stamps, entry_id)
+
+
+def _unpack(topic: str, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[Kept]:
+    """The topic's messages among entries of its partition."""
+    named, kept = topic.encode(), []
+    for entry_id, fields in entries:
+        if fields[b"t"] == named:
+            try:
+                kept.append((position_of(entry_id), unpack(_arrive(entry_id, fields)[1])))
+            except (LookupError, msgspec.DecodeError) as error:
+                log.error("bus.message_unknown", topic=topic, error=str(error))
+    return kept
+
+
+def _epoch(run_id: str) -> str:
+    return run_id[:8]

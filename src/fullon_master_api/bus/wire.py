@@ -17,6 +17,7 @@ class Packed(NamedTuple):
     kind: str
     payload: bytes
     stamps: dict[str, int]
+    entry_id: bytes
 
 
 _encoder = msgspec.msgpack.Encoder()

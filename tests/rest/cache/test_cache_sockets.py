@@ -52,6 +52,13 @@ async def push(client: Client) -> Any:
     return (await client.receive())["result"]
 
 
+async def until_listened(house: House, topics: int) -> None:
+    """A stream's place on the bus is taken after its confirmation was sent, and given up after its socket closed."""
+    async with asyncio.timeout(30):
+        while house.bus.health().topics_listened != topics:
+            await asyncio.sleep(0.01)
+
+
 def without_time(result: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in result.items() if name not in ("timestamp", "stream_key")}
 
@@ -145,6 +152,47 @@ async def test_a_stream_of_trades_is_marked_where_some_may_be_missing_and_goes_o
             "result": {"stream_key": "me:r1", "gap": True, "topic": topic, "reason": "test"},
         }
         assert (await push(client))["trade_id"] == "1"
+
+
+@both_shapes
+async def test_a_client_that_comes_back_goes_on_behind_the_last_trade_that_it_saw(house: House) -> None:
+    asked = {"exchange": "kraken", "symbol": "BTC/USD"}
+    async with house.client("/ws/trades/me") as client:
+        await client.open("stream_trade_updates", **asked)
+        await until_listened(house, 1)
+        await house.cache.trades.append("kraken", "BTC/USD", [trade(1), trade(2)])
+        seen = [await push(client), await push(client)]
+        assert seen[0]["cursor"] is None
+    cursor = seen[1]["cursor"]
+    await until_listened(house, 0)
+    await house.cache.trades.append("kraken", "BTC/USD", [trade(3)])
+    await house.cache.trades.append("kraken", "BTC/USD", [trade(4)])
+    async with house.client("/ws/trades/me") as client:
+        await client.open("stream_trade_updates", **asked, after=cursor)
+        assert [(await push(client))["trade_id"] for _ in range(2)] == ["3", "4"]
+        await house.cache.trades.append("kraken", "BTC/USD", [trade(5)])
+        assert (await push(client))["trade_id"] == "5"
+    async with house.client("/ws/trades/me") as client:
+        await client.open("stream_trade_updates", **asked, after="0badcafe-1-1")
+        assert (await client.receive())["action"] == "gap"
+    async with house.client("/ws/trades/me") as client:
+        for wrong in ({"exchange": "kraken", "after": cursor}, {**asked, "after": "yesterday"}):
+            assert (await client.ask("stream_trade_updates", **wrong))["error_code"] == "INVALID_PARAMS"
+
+
+@both_shapes
+async def test_a_client_that_comes_back_goes_on_behind_the_last_candle_that_it_saw(house: House) -> None:
+    asked = {"exchange": "kraken", "symbol": "BTC/USD", "timeframe": "1m"}
+    async with house.client("/ws/ohlcv/me") as client:
+        await client.open("stream_ohlcv", **asked)
+        await until_listened(house, 1)
+        await house.cache.candles.set("kraken", "BTC/USD", "1m", candle(1))
+        cursor = (await push(client))["cursor"]
+    await until_listened(house, 0)
+    await house.cache.candles.set("kraken", "BTC/USD", "1m", candle(2))
+    async with house.client("/ws/ohlcv/me") as client:
+        await client.open("stream_ohlcv", **asked, after=cursor)
+        assert (await push(client))["bar"][0] == 120_000
 
 
 async def test_balances_are_those_of_the_callers_accounts(house: House) -> None:

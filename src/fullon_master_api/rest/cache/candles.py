@@ -7,9 +7,22 @@ from typing import Annotated, Any
 
 import msgspec
 
-from fullon_master_api.bus import Delivery, candle_topic
+from fullon_master_api.bus import Cursor, Delivery, candle_topic
 from fullon_master_api.model import Candle, CandleEvent, Gap, Principal, Timeframe
-from fullon_master_api.rest.cache.desk import Action, Desk, Endpoint, Json, Name, Params, Refused, Stream, gap_of, number
+from fullon_master_api.rest.cache.desk import (
+    Action,
+    Desk,
+    Endpoint,
+    Json,
+    Name,
+    Params,
+    Refused,
+    Stream,
+    cursor_of,
+    gap_of,
+    number,
+    text_of,
+)
 
 
 class SomeBars(Params, frozen=True):
@@ -22,9 +35,12 @@ class SomeBars(Params, frozen=True):
 
 
 class Bars(Params, frozen=True):
+    """`after` goes on behind an item's `cursor`."""
+
     symbol: Name
     timeframe: Timeframe
     exchange: Name | None = None
+    after: Name | None = None
 
 
 def render(candle: Candle) -> list[Any]:
@@ -46,18 +62,20 @@ async def stream_ohlcv(desk: Desk, _principal: Principal, params: Bars) -> Async
     exchanges = await _exchanges(desk, params.exchange, params.symbol)
     if not exchanges:
         raise Refused("INVALID_PARAMS", f"no exchange has {params.symbol!r}")
-    return _watch(desk, [candle_topic(exchange, params.symbol, params.timeframe.value) for exchange in exchanges])
+    topics = [candle_topic(exchange, params.symbol, params.timeframe.value) for exchange in exchanges]
+    return _watch(desk, topics, cursor_of(params.after, topics))
 
 
-async def _watch(desk: Desk, topics: Sequence[str]) -> AsyncGenerator[Json]:
+async def _watch(desk: Desk, topics: Sequence[str], after: Cursor | None) -> AsyncGenerator[Json]:
     """Every change of the open candle and every close; a gap item where one may be missing. Raises: SlowConsumer"""
-    async with desk.bus.subscribe(topics, delivery=Delivery.QUEUE) as mailbox:
-        async for _topic, message in mailbox:
+    async with desk.bus.subscribe(topics, after, delivery=Delivery.QUEUE) as mailbox:
+        async for topic, message in mailbox:
             if isinstance(message, Gap):
                 yield gap_of(message)
             elif isinstance(message, CandleEvent):
                 named = {"symbol": message.symbol, "timeframe": message.timeframe, "exchange": message.exchange}
-                yield {**named, "bar": render(message.candle), "is_final": message.candle.final}
+                bar = {"bar": render(message.candle), "is_final": message.candle.final}
+                yield {**named, **bar, "cursor": text_of(mailbox.cursor(topic))}
 
 
 async def _exchanges(desk: Desk, exchange: str | None, symbol: str) -> list[str]:

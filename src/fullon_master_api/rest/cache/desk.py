@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from fullon_master_api.apis.cache import Cache
-from fullon_master_api.bus import Bus
+from fullon_master_api.bus import Bus, Cursor
 from fullon_master_api.errors import Unavailable
 from fullon_master_api.model import Bot, DecimalText, ExchangeAccount, Gap, Principal, Symbol
 
@@ -109,6 +109,19 @@ async def patiently(read: Callable[[], Awaitable[T]]) -> T:
             if monotonic() >= give_up_at:
                 raise
             await asyncio.sleep(RETRY_S)
+
+
+def cursor_of(after: str | None, topics: Sequence[str]) -> Cursor | None:
+    """Where a stream goes on. Raises: BadCursor; Refused where it has several topics, since a cursor belongs to one."""
+    if after is None:
+        return None
+    if len(topics) != 1:
+        raise Refused("INVALID_PARAMS", f"`after` goes on with one topic and {len(topics)} are meant: name exchange and symbol")
+    return Cursor.read(after)
+
+
+def text_of(cursor: Cursor | None) -> str | None:
+    return None if cursor is None else str(cursor)
 
 
 def own_accounts(accounts: Sequence[ExchangeAccount], exchange: str | int | None) -> list[ExchangeAccount]:

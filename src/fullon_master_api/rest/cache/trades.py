@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from fullon_master_api.bus import Delivery, public_trades_topic
+from fullon_master_api.bus import Cursor, Delivery, public_trades_topic
 from fullon_master_api.model import Gap, MarketTrade, MarketTrades, Principal
 from fullon_master_api.rest.cache.desk import (
     SYMBOLS_MAX,
@@ -19,9 +19,11 @@ from fullon_master_api.rest.cache.desk import (
     Params,
     Refused,
     Stream,
+    cursor_of,
     gap_of,
     number,
     seconds,
+    text_of,
 )
 
 
@@ -32,10 +34,11 @@ class SomeTrades(Params, frozen=True):
 
 
 class TradesOf(Params, frozen=True):
-    """Without a symbol: every active symbol of the exchange."""
+    """Without a symbol: every active symbol of the exchange. `after` goes on with one symbol behind an item's `cursor`."""
 
     exchange: Name
     symbol: Name | None = None
+    after: Name | None = None
 
 
 class StatusOf(Params, frozen=True):
@@ -78,18 +81,24 @@ async def stream_trade_updates(desk: Desk, _principal: Principal, params: Trades
         raise Refused(
             "INVALID_PARAMS", f"{params.exchange!r} has {len(symbols)} symbols, a stream takes 1 to {SYMBOLS_MAX}: name one"
         )
-    return _watch(desk, [public_trades_topic(params.exchange, symbol) for symbol in symbols])
+    topics = [public_trades_topic(params.exchange, symbol) for symbol in symbols]
+    return _watch(desk, topics, cursor_of(params.after, topics))
 
 
-async def _watch(desk: Desk, topics: Sequence[str]) -> AsyncGenerator[Json]:
-    """Every trade once, in order; a gap item stands where some may be missing: `get_trades` has them. Raises: SlowConsumer"""
-    async with desk.bus.subscribe(topics, delivery=Delivery.QUEUE) as mailbox:
-        async for _topic, message in mailbox:
+async def _watch(desk: Desk, topics: Sequence[str], after: Cursor | None) -> AsyncGenerator[Json]:
+    """Every trade once, in order; a gap item stands where some may be missing: `get_trades` has them. Raises: SlowConsumer
+
+    Trades of one message travel together, so only the last of them has the cursor to go on from.
+    """
+    async with desk.bus.subscribe(topics, after, delivery=Delivery.QUEUE) as mailbox:
+        async for topic, message in mailbox:
             if isinstance(message, Gap):
                 yield gap_of(message)
             elif isinstance(message, MarketTrades):
-                for trade in message.trades:
-                    yield render(message.exchange, message.symbol, trade)
+                for number_here, trade in enumerate(message.trades, start=1):
+                    is_last = number_here == len(message.trades)
+                    cursor = text_of(mailbox.cursor(topic)) if is_last else None
+                    yield {**render(message.exchange, message.symbol, trade), "cursor": cursor}
 
 
 ENDPOINT = Endpoint(
