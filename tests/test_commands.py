@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -41,6 +44,10 @@ def fullon(*words: str, folder: Path, typed: str | None = None) -> Result:
         ("token",),
         ("schema",),
         ("explain",),
+        ("documents",),
+        ("documents", "add"),
+        ("documents", "list"),
+        ("documents", "remove"),
     ],
 )
 def test_every_command_says_what_it_does(words: tuple[str, ...], tmp_path: Path) -> None:
@@ -151,3 +158,48 @@ def test_a_bad_setting_is_said_and_not_traced(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "PORT" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_documents_are_trusted_listed_and_removed(tmp_path: Path) -> None:
+    text = "query Me { me { mail } }\n"
+    other = "{ me { name } }"
+    (tmp_path / "me.graphql").write_text(text)
+    (tmp_path / "relay.json").write_text(json.dumps({sha256(other.encode()).hexdigest(): other}))
+    apollo: dict[str, Any] = {"format": "apollo-persisted-query-manifest", "version": 1, "operations": []}
+    apollo["operations"] = [{"id": sha256(text.encode()).hexdigest(), "name": "Me", "type": "query", "body": text}]
+    (tmp_path / "apollo.json").write_text(json.dumps(apollo))
+
+    added = fullon("documents", "add", *(str(tmp_path / name) for name in ("me.graphql", "relay.json")), folder=tmp_path)
+    assert added.exit_code == 0, added.stderr
+    assert added.stdout.splitlines()[-1] == "2 added, 0 were there"
+    again = fullon("documents", "add", str(tmp_path / "apollo.json"), folder=tmp_path)
+    assert again.stdout.splitlines()[-1] == "0 added, 1 were there"
+
+    key = sha256(text.encode()).hexdigest()
+    listed = fullon("documents", "list", folder=tmp_path).stdout.splitlines()
+    assert listed == sorted([f"{key}  Me", f"{sha256(other.encode()).hexdigest()}  relay"])
+    assert fullon("documents", "remove", f"sha256:{key}", folder=tmp_path).stdout == "removed 1\n"
+    gone = fullon("documents", "remove", key, folder=tmp_path)
+    assert (gone.exit_code, "were not there" in gone.stderr) == (1, True)
+    assert len(fullon("documents", "list", folder=tmp_path).stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("bad.graphql", "{ me {", "Syntax Error"),
+        ("bad.graphql", "{ nothing }", "Cannot query field 'nothing' on type 'Query'. (at 1:3)"),
+        ("bad.json", "{", "is not JSON"),
+        ("bad.json", '{"abc": "{ me { mail } }"}', "is not the SHA-256 of its text"),
+        ("bad.json", "[1]", "must hold an object"),
+    ],
+)
+def test_a_document_that_could_not_run_is_not_trusted_and_nothing_is_added(
+    tmp_path: Path, name: str, text: str, told: str
+) -> None:
+    (tmp_path / "good.graphql").write_text("{ me { mail } }")
+    (tmp_path / name).write_text(text)
+    done = fullon("documents", "add", str(tmp_path / "good.graphql"), str(tmp_path / name), folder=tmp_path)
+
+    assert (done.exit_code, told in done.stderr) == (1, True), done.stderr
+    assert fullon("documents", "list", folder=tmp_path).stdout == "no trusted documents\n"

@@ -113,7 +113,16 @@ class MasterGateway:
         install_faults(app)
         page = self._page if settings.graphiql_enabled else None
         app.include_router(
-            graphql_routes(self.engine, self.hub, self._authenticate, self._context, settings, path=GRAPHQL_PATH, page=page)
+            graphql_routes(
+                self.engine,
+                self.hub,
+                self._authenticate,
+                self._context,
+                settings,
+                path=GRAPHQL_PATH,
+                page=page,
+                find_document=stores.orm.documents.text_of,
+            )
         )
         app.include_router(root_router(settings))
         app.include_router(probe_router(self.readiness))

@@ -21,6 +21,7 @@ from fullon_master_api.apis.orm import migrate as orm_migrate
 from fullon_master_api.app import MasterGateway
 from fullon_master_api.auth.jwt import create_access_token
 from fullon_master_api.demo import ADMIN_MAIL, BALANCES, PASSWORD, TRADER_MAIL, open_demo, paper_source
+from fullon_master_api.documents import documents
 from fullon_master_api.errors import GatewayError
 from fullon_master_api.exchanges.paper import PaperOptions, open_paper
 from fullon_master_api.executor.engine import DocumentError, Engine
@@ -41,6 +42,7 @@ cli = typer.Typer(
 migrations = typer.Typer(no_args_is_help=True, help="Bring the SQL stores to another version of their tables.")
 cli.add_typer(migrations, name="migrate")
 cli.add_typer(people, name="user")
+cli.add_typer(documents, name="documents")
 cli.command("import")(import_command)
 cli.command("export")(export_command)
 

@@ -80,6 +80,8 @@ async def open_demo(
             credentials_key=made.credentials_key,
             exchange_urls={"kraken": paper.url},
         )
+        if "introspection" not in settings.model_fields_set:
+            settings = settings.model_copy(update={"introspection": "everyone"})
         await _install(settings, made)
         yield settings
 

@@ -12,6 +12,8 @@ class ErrorCode(StrEnum):
 
     PARSE_FAILED = "PARSE_FAILED"
     VALIDATION_FAILED = "VALIDATION_FAILED"
+    PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
+    PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
     BAD_USER_INPUT = "BAD_USER_INPUT"
     BAD_CURSOR = "BAD_CURSOR"
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -62,6 +64,18 @@ class ValidationFailed(GatewayError):
     """The document is well formed and does not fit the schema."""
 
     code, http_status = "VALIDATION_FAILED", 400
+
+
+class PersistedQueryNotFound(GatewayError):
+    """No document of that hash is known here: send it again with its text."""
+
+    code, http_status = "PERSISTED_QUERY_NOT_FOUND", 400
+
+
+class PersistedQueryNotSupported(GatewayError):
+    """This server does not remember documents for its clients: send texts."""
+
+    code, http_status = "PERSISTED_QUERY_NOT_SUPPORTED", 400
 
 
 class BadUserInput(GatewayError):

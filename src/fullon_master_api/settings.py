@@ -153,7 +153,13 @@ class Settings(BaseSettings):
     socket_connections_max: int = Field(20_000, ge=1)
     socket_connections_per_user_max: int = Field(200, ge=1)
     socket_connections_per_address_max: int = Field(1_000, ge=1)
+
+    # What clients may ask: the schema itself, and documents that nobody knows.
+    introspection: Literal["everyone", "users", "admins", "nobody"] = "users"
     graphiql_enabled: bool = True
+    persisted_queries_max: int = Field(1_000, ge=0, le=100_000)
+    persisted_queries_bytes_max: int = Field(5_000_000, ge=1_000)
+    trusted_documents_only: bool = False
 
     @field_validator(
         "cors_origins",

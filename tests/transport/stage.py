@@ -27,6 +27,7 @@ from fullon_master_api.executor.live import PUBLIC, Delivery, Feed, Snapshot, li
 from fullon_master_api.model import Event, MarketTrades, Principal, Role, Scope, Ticker
 from fullon_master_api.settings import Settings
 from fullon_master_api.transport.hub import Hub
+from fullon_master_api.transport.persisted import FindDocument
 from fullon_master_api.transport.routes import graphql_routes
 from fullon_master_api.transport.server import Server, bind_socket, server_config
 
@@ -309,12 +310,21 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(*, timeout_s: float = 5.0, ws: Any = None, deflate: bool = False, **changes: Any) -> AsyncIterator[Stage]:
+async def open_stage(
+    *,
+    timeout_s: float = 5.0,
+    ws: Any = None,
+    deflate: bool = False,
+    find_document: FindDocument | None = None,
+    **changes: Any,
+) -> AsyncIterator[Stage]:
     """Everything, on a server of its own."""
     async with open_backstage(timeout_s=timeout_s, **changes) as stage:
         app = FastAPI()
         make_context = stage.hub.make_context
-        app.include_router(graphql_routes(stage.engine, stage.hub, stage.door, make_context, stage.settings))
+        app.include_router(
+            graphql_routes(stage.engine, stage.hub, stage.door, make_context, stage.settings, find_document=find_document)
+        )
         config = server_config(app, uvloop_enabled=False, message_bytes_max=stage.settings.socket_message_bytes_max)
         config.ws_per_message_deflate = deflate
         if ws is not None:

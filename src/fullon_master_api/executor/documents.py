@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
 
 from graphql import (
     DocumentNode,
+    FieldNode,
     GraphQLError,
     GraphQLSchema,
     GraphQLSyntaxError,
@@ -26,6 +28,8 @@ from fullon_master_api.executor.plan import Plans
 
 RULES: Final = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 ERRORS_MAX: Final = 20
+SCHEMA_FIELDS: Final = ("__schema", "__type", "_service")
+"""Root fields that show the schema; `__typename` begins with one of them and shows nothing."""
 
 V = TypeVar("V")
 
@@ -33,7 +37,7 @@ V = TypeVar("V")
 class Prepared:
     """One operation, parsed, within its limits and valid; compared by identity, so it is a key for what is shared."""
 
-    __slots__ = ("__weakref__", "coerced", "cost", "document", "kind", "name", "operation", "plans", "text")
+    __slots__ = ("__weakref__", "coerced", "cost", "document", "introspects", "kind", "name", "operation", "plans", "text")
 
     def __init__(self, text: str, name: str | None, document: DocumentNode, operation: OperationDefinitionNode, cost: CostModel):
         self.text = text
@@ -41,6 +45,8 @@ class Prepared:
         self.document = document
         self.operation = operation
         self.kind: OperationType = operation.operation
+        self.introspects = _introspects(text, document)
+        """Whether it asks for the schema itself."""
         self.cost = cost
         self.coerced: tuple[object, VariableValues] | None = None
         """The variables that it ran with last, and what became of them."""
@@ -48,40 +54,47 @@ class Prepared:
         """How it is run; None until it runs first."""
 
 
-class Recent(Generic[V]):
-    """The values last used, at most `count_max` of them and `bytes_max` of their texts."""
+Key = tuple[str, str | None]
 
-    def __init__(self, count_max: int, bytes_max: int) -> None:
+
+def _key_bytes(key: Key, _value: object) -> int:
+    return len(key[0])
+
+
+class Recent(Generic[V]):
+    """The values last used, at most `count_max` of them and `bytes_max` of what `weigh` counts: the texts of their keys."""
+
+    def __init__(self, count_max: int, bytes_max: int, weigh: Callable[[Key, V], int] = _key_bytes) -> None:
         self._count_max = count_max
         self._bytes_max = bytes_max
+        self._weigh = weigh
         self._bytes = 0
-        self._values: OrderedDict[tuple[str, str | None], V] = OrderedDict()
+        self._values: OrderedDict[Key, V] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._values)
 
-    def get(self, key: tuple[str, str | None]) -> V | None:
+    def get(self, key: Key) -> V | None:
         """The value of a key, which is now the one used last."""
         value = self._values.get(key)
         if value is not None:
             self._values.move_to_end(key)
         return value
 
-    def take(self, key: tuple[str, str | None]) -> V | None:
+    def take(self, key: Key) -> V | None:
         """The value of a key, which is no longer remembered."""
         value = self._values.pop(key, None)
         if value is not None:
-            self._bytes -= len(key[0])
+            self._bytes -= self._weigh(key, value)
         return value
 
-    def put(self, key: tuple[str, str | None], value: V) -> None:
+    def put(self, key: Key, value: V) -> None:
         """Remember a value; those used longest ago give way."""
-        if key not in self._values:
-            self._bytes += len(key[0])
+        self.take(key)
+        self._bytes += self._weigh(key, value)
         self._values[key] = value
         while len(self._values) > self._count_max or (self._bytes > self._bytes_max and len(self._values) > 1):
-            (text, _name), _value = self._values.popitem(last=False)
-            self._bytes -= len(text)
+            self._bytes -= self._weigh(*self._values.popitem(last=False))
 
 
 class Documents:
@@ -145,6 +158,29 @@ class Documents:
             if "Parsing aborted" in error.message:
                 raise DocumentError([refusal("TOO_LARGE", f"the document has more than {tokens_max} tokens")]) from None
             raise DocumentError([coded(error, "PARSE_FAILED")]) from None
+
+
+def operations_of(text: str) -> list[str]:
+    """The names of the operations in a document that can be parsed; one without a name stands alone and has none."""
+    try:
+        document = parse(text)
+    except GraphQLSyntaxError as error:
+        raise DocumentError([coded(error, "PARSE_FAILED")]) from None
+    nodes = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
+    return [node.name.value for node in nodes if node.name is not None]
+
+
+def _introspects(text: str, document: DocumentNode) -> bool:
+    if not any(name in text for name in SCHEMA_FIELDS):
+        return False
+    stack: list[Any] = list(document.definitions)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, FieldNode) and node.name.value in SCHEMA_FIELDS:
+            return True
+        selections = getattr(node, "selection_set", None)
+        stack.extend(selections.selections if selections is not None else ())
+    return False
 
 
 def _operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

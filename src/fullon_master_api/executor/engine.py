@@ -17,7 +17,7 @@ from strawberry.types.field import StrawberryField
 
 from fullon_master_api.executor.answers import Answer, DocumentError, answer_executed, answer_refused, coded, refusal
 from fullon_master_api.executor.core import run_core
-from fullon_master_api.executor.documents import Documents, Prepared, Recent
+from fullon_master_api.executor.documents import Documents, Prepared, Recent, operations_of
 from fullon_master_api.executor.emission import Objects
 from fullon_master_api.executor.explain import explain
 from fullon_master_api.executor.limits import STRAWBERRY, Limits
@@ -31,7 +31,7 @@ KEPT_MAX: Final = 1_000
 """Characters of the variables that are kept with an operation."""
 UNCHANGING: Final = frozenset({str, int, float, bool, type(None)})
 
-__all__ = ["Answer", "DocumentError", "Engine", "Limits", "Prepared", "RootCall"]
+__all__ = ["Answer", "DocumentError", "Engine", "Limits", "Prepared", "RootCall", "operations_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Engine:
         if key is not None and prepared.coerced is not None and prepared.coerced[0] == key:
             return prepared.coerced[1]
         definitions = prepared.operation.variable_definitions or ()
-        values = get_variable_values(self.schema._schema, definitions, given, max_errors=VARIABLE_ERRORS_MAX)
+        values = get_variable_values(self.schema._schema, definitions, given, VARIABLE_ERRORS_MAX, hide_suggestions=True)
         if isinstance(values, list):
             raise DocumentError([coded(error, "BAD_USER_INPUT") for error in values])
         if key is not None:

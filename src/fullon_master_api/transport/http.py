@@ -18,9 +18,9 @@ from fullon_master_api.errors import BadUserInput, Forbidden, GatewayError, Pars
 from fullon_master_api.executor.answers import Answer, DocumentError, answer_refused
 from fullon_master_api.executor.engine import Prepared
 from fullon_master_api.model import Principal
+from fullon_master_api.transport.desk import Desk
 from fullon_master_api.transport.protocols import BadMessage, Operation, read_operation
 from fullon_master_api.transport.requests import is_origin_allowed, request_id_of
-from fullon_master_api.transport.sessions import Desk
 from fullon_master_api.transport.streaming import EVENT_STREAM, MULTIPART, SPELLINGS, HttpStream, stream_media, stream_response
 
 JSON: Final = "application/json"
@@ -95,7 +95,7 @@ class HttpEndpoint:
         operations, batched = await self._read(request)
         principal = await self._desk.authenticate(request.headers)
         if not batched:
-            stream = self._open_stream(asked, operations[0], principal, ranges)
+            stream = await self._open_stream(asked, operations[0], principal, ranges)
             if stream is not None:
                 return stream
             answer = await self._execute(asked, operations[0], principal)
@@ -103,13 +103,13 @@ class HttpEndpoint:
         answers = [await self._execute_apart(asked, operation, principal) for operation in operations]
         return _response(asked, Answer(b"[" + b",".join(answer.body for answer in answers) + b"]"), status=200)
 
-    def _open_stream(
+    async def _open_stream(
         self, asked: Asked, operation: Operation, principal: Principal | None, ranges: Mapping[str, float]
     ) -> Response | None:
         """A stream, where the client takes one and the operation is for it."""
         if EVENT_STREAM not in ranges and MULTIPART not in ranges:
             return None
-        prepared = self._prepare(asked, operation)
+        prepared = await self._prepare(asked, operation, principal)
         media = stream_media(ranges, subscription=prepared.kind is OperationType.SUBSCRIPTION)
         if media is None:
             return None
@@ -122,14 +122,14 @@ class HttpEndpoint:
         stream = HttpStream(self._desk, SPELLINGS[media], principal, asked.request_id, headers)
         return stream_response(stream, stream.read(prepared, operation.variables), asked.request_id)
 
-    def _prepare(self, asked: Asked, operation: Operation) -> Prepared:
-        prepared = self._desk.engine.prepare(operation.query, operation.operation_name)
+    async def _prepare(self, asked: Asked, operation: Operation, principal: Principal | None) -> Prepared:
+        prepared = await self._desk.prepare(operation, principal)
         if prepared.kind is OperationType.MUTATION and asked.request.method == "GET":
             raise WrongMethod("a mutation must be sent by POST")
         return prepared
 
     async def _execute(self, asked: Asked, operation: Operation, principal: Principal | None) -> Answer:
-        prepared = self._prepare(asked, operation)
+        prepared = await self._prepare(asked, operation, principal)
         context = self._desk.make_context(principal, asked.request_id)
         return await self._desk.engine.execute(prepared, operation.variables, context)
 

@@ -6,6 +6,7 @@ for the older one, whose name on the wire is `graphql-ws`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -14,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 ID_LENGTH_MAX: Final = 256
+SHA256: Final = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})")
 
 CLOSE_BAD_MESSAGE: Final = 4400
 CLOSE_UNAUTHORIZED: Final = 4401
@@ -105,6 +107,8 @@ class Operation:
     operation_name: str | None
     variables: dict[str, Any]
     extensions: dict[str, Any]
+    document_id: str | None = None
+    """SHA-256 of the text in hex, where the client named it; then the text may be empty."""
 
 
 def choose_wire(offered: list[str]) -> Wire | None:
@@ -143,9 +147,7 @@ def read_message(wire: Wire, text: str | bytes) -> Said:
 def read_operation(request: Mapping[str, Any]) -> Operation:
     """The GraphQL request in a payload or a body. Raises BadMessage with what is wrong in it."""
     query = request.get("query")
-    if query is None or query == "":
-        raise BadMessage("the request has no 'query'")
-    if type(query) is not str:
+    if query is not None and type(query) is not str:
         raise BadMessage("'query' must be a string")
     operation_name = request.get("operationName")
     if operation_name is not None and type(operation_name) is not str:
@@ -156,7 +158,25 @@ def read_operation(request: Mapping[str, Any]) -> Operation:
     extensions = request.get("extensions")
     if extensions is not None and type(extensions) is not dict:
         raise BadMessage("'extensions' must be an object")
-    return Operation(query, operation_name or None, variables or {}, extensions or {})
+    document_id = _document_id(request.get("documentId"), extensions) if extensions or "documentId" in request else None
+    if not query and document_id is None:
+        raise BadMessage("the request has no 'query'")
+    return Operation(query or "", operation_name or None, variables or {}, extensions or {}, document_id)
+
+
+def _document_id(given: object, extensions: dict[str, Any] | None) -> str | None:
+    """The hash in `documentId` ("sha256:…", GraphQL over HTTP, appendix A) or in `extensions.persistedQuery` (Apollo)."""
+    if given is None:
+        persisted = (extensions or {}).get("persistedQuery")
+        if persisted is None:
+            return None
+        if type(persisted) is not dict or persisted.get("version") != 1:
+            raise BadMessage("'extensions.persistedQuery' must be an object with version 1 and sha256Hash")
+        given = persisted.get("sha256Hash")
+    found = SHA256.fullmatch(given) if type(given) is str else None
+    if found is None:
+        raise BadMessage("a document is named by its SHA-256 as 64 hexadecimal digits")
+    return found[1].lower()
 
 
 def event_tail(identity: str) -> bytes:

@@ -7,9 +7,10 @@ from starlette.routing import Route, WebSocketRoute
 
 from fullon_master_api.executor.engine import Engine
 from fullon_master_api.settings import Settings
+from fullon_master_api.transport.desk import Authenticate, Desk
 from fullon_master_api.transport.http import HttpEndpoint, Page
 from fullon_master_api.transport.hub import Hub, MakeContext
-from fullon_master_api.transport.sessions import Authenticate, Desk
+from fullon_master_api.transport.persisted import FindDocument, PersistedDocuments
 from fullon_master_api.transport.socket import SocketEndpoint
 
 
@@ -22,9 +23,13 @@ def graphql_routes(
     *,
     path: str = "/graphql",
     page: Page | None = None,
+    find_document: FindDocument | None = None,
 ) -> APIRouter:
-    """`path` for requests and sockets. `page` answers a browser that opens it; None where there is no GraphiQL."""
-    desk = Desk(engine, hub, authenticate, make_context, settings)
+    """`path` for requests and sockets. `page` answers a browser that opens it; None where there is no GraphiQL.
+
+    `find_document` knows the trusted documents; without it there are none.
+    """
+    desk = Desk(engine, hub, authenticate, make_context, settings, PersistedDocuments(settings, find_document))
     router = APIRouter()
     router.routes.append(Route(path, HttpEndpoint(desk, page).__call__, methods=["GET", "POST"], include_in_schema=False))
     router.routes.append(WebSocketRoute(path, SocketEndpoint(desk)))

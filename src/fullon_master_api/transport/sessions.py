@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any, Final
 
@@ -14,13 +13,11 @@ from structlog.contextvars import bind_contextvars
 
 from fullon_master_api.errors import Forbidden, GatewayError, RateLimited, TokenExpired
 from fullon_master_api.executor.answers import DocumentError, render_error
-from fullon_master_api.executor.engine import Engine
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal
-from fullon_master_api.settings import Settings
 from fullon_master_api.transport import protocols
+from fullon_master_api.transport.desk import Desk
 from fullon_master_api.transport.groups import Member
-from fullon_master_api.transport.hub import Hub, MakeContext
 from fullon_master_api.transport.links import Link, Rendered
 from fullon_master_api.transport.protocols import BadMessage, Operation, Said, Say, Wire
 from fullon_master_api.transport.requests import new_request_id
@@ -28,9 +25,6 @@ from fullon_master_api.transport.requests import new_request_id
 log = get_logger(__name__)
 
 HEARTBEAT_S: Final = 15.0
-
-Authenticate = Callable[[Mapping[str, str]], Awaitable[Principal | None]]
-"""Who these lower-case headers belong to; None for nobody. Raises Unauthenticated for a credential that does not hold."""
 
 
 def is_over(principal: Principal | None) -> bool:
@@ -41,17 +35,6 @@ def is_over(principal: Principal | None) -> bool:
 def credential_key(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Equal for sockets that came with the same credential."""
     return tuple(sorted(headers.items()))
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What every face of the transport works with."""
-
-    engine: Engine
-    hub: Hub
-    authenticate: Authenticate
-    make_context: MakeContext
-    settings: Settings
 
 
 class Session:
@@ -285,7 +268,7 @@ class Stream:
         desk = self._session._desk
         bind_contextvars(request_id=self._request_id)  # In the task's own copy of the context: it ends with the task.
         try:
-            prepared = desk.engine.prepare(operation.query, operation.operation_name)
+            prepared = await desk.prepare(operation, self._session.principal)
             if prepared.kind is OperationType.SUBSCRIPTION:
                 await desk.hub.run_stream(self.member, prepared, operation.variables, self._session.principal)
                 return

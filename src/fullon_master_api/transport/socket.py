@@ -13,11 +13,12 @@ from starlette.types import Send as AsgiSend
 
 from fullon_master_api.logs import get_logger
 from fullon_master_api.transport import protocols
+from fullon_master_api.transport.desk import Desk
 from fullon_master_api.transport.detached import EXTENSION, Connection, DetachableProtocol
 from fullon_master_api.transport.links import AsgiLink, Send
 from fullon_master_api.transport.protocols import choose_wire
 from fullon_master_api.transport.requests import is_origin_allowed
-from fullon_master_api.transport.sessions import Desk, Session
+from fullon_master_api.transport.sessions import Session
 
 log = get_logger(__name__)
 

@@ -20,10 +20,11 @@ from fullon_master_api.errors import GatewayError, TokenExpired
 from fullon_master_api.executor.answers import DocumentError, answer_refused
 from fullon_master_api.executor.engine import Prepared
 from fullon_master_api.model import Principal
+from fullon_master_api.transport.desk import Desk
 from fullon_master_api.transport.groups import Member
 from fullon_master_api.transport.links import Link, Rendered
 from fullon_master_api.transport.protocols import TRANSPORT_WS, Wire
-from fullon_master_api.transport.sessions import Desk, credential_key, is_over
+from fullon_master_api.transport.sessions import credential_key, is_over
 
 EVENT_STREAM: Final = "text/event-stream"
 MULTIPART: Final = "multipart/mixed"

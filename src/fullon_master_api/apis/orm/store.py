@@ -14,6 +14,7 @@ from fullon_master_api.apis.orm.bot_logs import BotLogs
 from fullon_master_api.apis.orm.bots import Bots
 from fullon_master_api.apis.orm.commands import Commands
 from fullon_master_api.apis.orm.database import Database, Hint, open_database
+from fullon_master_api.apis.orm.documents import TrustedDocuments
 from fullon_master_api.apis.orm.dry_trades import DryTrades
 from fullon_master_api.apis.orm.events import Events
 from fullon_master_api.apis.orm.exchanges import Exchanges
@@ -57,6 +58,7 @@ class Orm:
         self.commands = Commands(database)
         self.api_keys = ApiKeys(database)
         self.audit = Audit(database)
+        self.documents = TrustedDocuments(database)
 
     async def ping(self) -> None:
         """Raises: StoreUnavailable."""

@@ -1,4 +1,4 @@
-"""The tables of services, leases, commands, events and the audit trail."""
+"""The tables of services, leases, commands, events, trusted documents and the audit trail."""
 
 from __future__ import annotations
 
@@ -102,4 +102,13 @@ audit: Final = Table(
     Column("detail", JsonText(dict[str, Any]), nullable=False, default=dict),
     created(),
     sqlite_autoincrement=True,
+)
+
+trusted_documents: Final = Table(
+    "trusted_documents",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("text", Text, nullable=False),
+    created(),
 )

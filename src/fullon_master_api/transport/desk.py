@@ -1,0 +1,65 @@
+"""What every face of the transport works with: the engine, the hub, who asks, and what they may ask."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from graphql import GraphQLError
+
+from fullon_master_api.executor.answers import DocumentError, refusal
+from fullon_master_api.executor.engine import Engine, Prepared
+from fullon_master_api.model import Principal
+from fullon_master_api.settings import Settings
+from fullon_master_api.transport.hub import Hub, MakeContext
+from fullon_master_api.transport.persisted import PersistedDocuments
+from fullon_master_api.transport.protocols import Operation
+
+Authenticate = Callable[[Mapping[str, str]], Awaitable[Principal | None]]
+"""Who these lower-case headers belong to; None for nobody. Raises Unauthenticated for a credential that does not hold."""
+
+SUGGESTION: Final = re.compile(r" Did you mean .*\?$", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One for the process."""
+
+    engine: Engine
+    hub: Hub
+    authenticate: Authenticate
+    make_context: MakeContext
+    settings: Settings
+    documents: PersistedDocuments
+
+    async def prepare(self, operation: Operation, principal: Principal | None) -> Prepared:
+        """The operation, ready to run, if this caller may ask it; DocumentError says why not."""
+        operation = await self.documents.read(operation, principal)
+        shown = self.may_introspect(principal)
+        try:
+            prepared = self.engine.prepare(operation.query, operation.operation_name)
+        except DocumentError as error:
+            if shown:
+                raise
+            raise DocumentError([_without_suggestion(each) for each in error.errors]) from None
+        if prepared.introspects and not shown:
+            told = f"this server shows its schema to {self.settings.introspection} only"
+            raise DocumentError([refusal("FORBIDDEN", told, prepared.operation)])
+        return prepared
+
+    def may_introspect(self, principal: Principal | None) -> bool:
+        """Whether the schema is shown to this caller."""
+        allowed = self.settings.introspection
+        if allowed == "everyone" or principal is None:
+            return allowed == "everyone"
+        return allowed == "users" or (allowed == "admins" and principal.is_admin)
+
+
+def _without_suggestion(error: GraphQLError) -> GraphQLError:
+    """The same error without graphql-core's "Did you mean", which names what the schema has."""
+    told = SUGGESTION.sub("", error.message)
+    if told == error.message:
+        return error
+    return GraphQLError(told, error.nodes, error.source, error.positions, error.path, error.original_error, error.extensions)

@@ -1,0 +1,76 @@
+"""Who is shown the schema, and that nobody else learns it from the words of errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.transport.stage import Stage, connect, open_stage
+
+SCHEMA = "{ __schema { queryType { name } } }"
+SHOWN = {"data": {"__schema": {"queryType": {"name": "Query"}}}}
+CALLERS = {"stranger": {}, "user": {"authorization": "Bearer user:7"}, "admin": {"authorization": "Bearer admin"}}
+
+
+async def ask(stage: Stage, who: str, query: str, **variables: Any) -> dict[str, Any]:
+    async with httpx.AsyncClient() as http:
+        answer = await http.post(stage.url, json={"query": query, "variables": variables}, headers=CALLERS[who])
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("setting", "shown_to"),
+    [
+        ("everyone", ["stranger", "user", "admin"]),
+        ("users", ["user", "admin"]),
+        ("admins", ["admin"]),
+        ("nobody", []),
+    ],
+)
+async def test_the_schema_is_shown_to_whom_the_setting_names(setting: str, shown_to: list[str]) -> None:
+    async with open_stage(introspection=setting) as stage:
+        answers = {who: await ask(stage, who, SCHEMA) for who in CALLERS}
+
+    assert [who for who, answer in answers.items() if answer == SHOWN] == shown_to
+    refused = [answer["errors"][0]["extensions"]["code"] for who, answer in answers.items() if who not in shown_to]
+    assert refused == ["FORBIDDEN"] * (3 - len(shown_to))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        '{ hello a: __type(name: "Query") { name } }',
+        "{ ...F } fragment F on Query { ... on Query { __schema { types { name } } } }",
+        "{ ... @include(if: false) { __schema { types { name } } } }",
+    ],
+)
+async def test_no_spelling_gets_the_schema_past_the_rule(query: str) -> None:
+    async with open_stage(introspection="users") as stage:
+        answer = await ask(stage, "stranger", query)
+        async with connect(stage, init=None) as client:
+            await client.say("subscribe", id="1", payload={"query": query})
+            refused = await client.hear()
+
+    assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    assert "data" not in answer
+    assert refused["payload"][0]["extensions"]["code"] == "FORBIDDEN"
+
+
+async def test_the_name_of_a_type_is_for_everybody() -> None:
+    async with open_stage(introspection="nobody") as stage:
+        assert await ask(stage, "stranger", "{ __typename }") == {"data": {"__typename": "Query"}}
+
+
+async def test_suggestions_are_for_those_who_may_read_the_schema() -> None:
+    async with open_stage(introspection="users") as stage:
+        to_stranger = await ask(stage, "stranger", "{ helo }")
+        to_user = await ask(stage, "user", "{ helo }")
+        again = await ask(stage, "stranger", "{ helo }")
+
+    assert to_user["errors"][0]["message"] == "Cannot query field 'helo' on type 'Query'. Did you mean 'hello'?"
+    assert [answer["errors"][0]["message"] for answer in (to_stranger, again)] == [
+        "Cannot query field 'helo' on type 'Query'."
+    ] * 2
