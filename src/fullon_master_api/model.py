@@ -515,6 +515,15 @@ class Process(Record, frozen=True, kw_only=True):
     heartbeat_at: datetime
 
 
+class Broadcast(Record, frozen=True, kw_only=True):
+    """What an admin tells all processes of a type."""
+
+    process_type: str
+    message: str
+    data: dict[str, Any] = {}
+    sent_ns: int
+
+
 class Event(Record, frozen=True, kw_only=True):
     """A row of the transactional outbox: what changed, committed together with the change itself.
 
@@ -548,6 +557,21 @@ class Gap(Record, frozen=True, kw_only=True):
 
     topic: str
     reason: str
+
+
+class PlacedOrder(Record, frozen=True, kw_only=True):
+    """Which id the exchange gave to an order of ours."""
+
+    local_id: str
+    ex_order_id: str
+    placed_ns: int
+
+
+class Freshness(Record, frozen=True, kw_only=True):
+    """When something was last collected: trades of an exchange, or the fills of an account there."""
+
+    key: str
+    at_ns: int
 
 
 class BotStatus(Record, frozen=True, kw_only=True):

@@ -66,6 +66,21 @@ def order_states_topic(ex_id: int) -> str:
     return f"order_states:{ex_id}"
 
 
+def placed_order_topic(local_id: str) -> str:
+    """Carries `PlacedOrder`: the exchange took an order of ours."""
+    return f"placed_order:{local_id}"
+
+
+def user_trades_topic(uid: int, exchange: str) -> str:
+    """Carries `Trade`: a fill of a user's order waits to be stored."""
+    return f"user_trades:{uid}:{exchange}"
+
+
+def broadcast_topic(process_type: str) -> str:
+    """Carries `Broadcast`: what an admin tells all processes of a type."""
+    return f"broadcast:{process_type}"
+
+
 def balances_topic(ex_id: int) -> str:
     """Carries `Balances` as the cache has them; the newest one is the truth."""
     return f"balances:{ex_id}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from fullon_master_api.model import Balance, Candle, MarketTrade, Order, OrderStatus, OrderType, Position, Side, Ticker
+from fullon_master_api.model import Balance, Candle, MarketTrade, Order, OrderStatus, OrderType, Position, Side, Ticker, Trade
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -50,6 +50,24 @@ def position(symbol: str = "BTC/USD", quantity: str = "-0.25", *, ex_id: int = 1
         fee=Decimal("0.0001"),
         count=2,
         updated_ns=5,
+    )
+
+
+def fill(number: int) -> Trade:
+    return Trade(
+        trade_id=0,
+        ex_trade_id=f"T-{number}",
+        ex_order_id="O-1",
+        uid=1,
+        ex_id=1,
+        symbol="BTC/USD",
+        order_type=OrderType.LIMIT,
+        side=Side.BUY,
+        volume=Decimal("0.10"),
+        price=Decimal("100.1"),
+        cost=Decimal("10.01"),
+        fee=Decimal("0.0026"),
+        time=DAY + timedelta(seconds=number),
     )
 
 

@@ -52,7 +52,25 @@ class Accounts:
         """The last report on each account: one with no position says that none is open, None says that nobody knows."""
         return await self._positions.get_many([(GROUP, str(ex_id)) for ex_id in ex_ids])
 
+    async def all_balances(self) -> list[Balances]:
+        """The last report on every account. Raises: CacheUnavailable"""
+        return (await self._balances.get_groups([GROUP]))[0]
+
+    async def all_positions(self) -> list[Positions]:
+        """The last report on every account. Raises: CacheUnavailable"""
+        return (await self._positions.get_groups([GROUP]))[0]
+
     async def delete(self, ex_id: int) -> None:
         """Forget an account, as when its owner removes it."""
-        await self._balances.delete([(GROUP, str(ex_id))])
-        await self._positions.delete([(GROUP, str(ex_id))])
+        await self._forget([ex_id])
+
+    async def delete_all(self) -> int:
+        """Forget every account; of how many something was known."""
+        known = {report.ex_id for report in await self.all_balances()} | {report.ex_id for report in await self.all_positions()}
+        await self._forget(sorted(known))
+        return len(known)
+
+    async def _forget(self, ex_ids: Sequence[int]) -> None:
+        keys = [(GROUP, str(ex_id)) for ex_id in ex_ids]
+        await self._balances.delete(keys)
+        await self._positions.delete(keys)

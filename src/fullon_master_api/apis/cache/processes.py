@@ -1,24 +1,25 @@
-"""The running parts of the platform, by their heartbeats."""
+"""The running parts of the platform, by their heartbeats, with what admins tell them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from time import time
+from time import time, time_ns
 from typing import Any, Final
 
 import msgspec
 
 from fullon_master_api.apis.cache.shelf import Shelf
-from fullon_master_api.bus import PROCESSES_TOPIC
-from fullon_master_api.model import Process, ProcessHealth
+from fullon_master_api.bus import PROCESSES_TOPIC, broadcast_topic
+from fullon_master_api.model import Broadcast, Process, ProcessHealth
 
 GROUP: Final = "all"
 KEPT_S: Final = 86_400.0
 ACTIVE_S: Final = 300.0
 STALE_S: Final = 300.0
 HEALTH_S: Final = 3_600.0
+BROADCAST_S: Final = 3_600.0
 STOPPED: Final = "stopped"
 ERROR: Final = "error"
 
@@ -26,8 +27,8 @@ ERROR: Final = "error"
 class Processes:
     """Reports of processes. One that stops reporting turns stale, and is forgotten a day after its last report."""
 
-    def __init__(self, shelf: Shelf[Process]) -> None:
-        self._shelf = shelf
+    def __init__(self, shelf: Shelf[Process], broadcasts: Shelf[Broadcast]) -> None:
+        self._shelf, self._broadcasts = shelf, broadcasts
 
     async def register(
         self,
@@ -115,6 +116,31 @@ class Processes:
             stale_processes=stale,
             error_processes=errors,
         )
+
+    async def metrics(self) -> dict[str, int]:
+        """`{total_processes, active_processes, components, active_<type>…}`: all that are kept, and those of the last minutes.
+
+        Raises: CacheUnavailable
+        """
+        kept = (await self._shelf.get_groups([GROUP]))[0]
+        active = await self.active()
+        by_type = Counter(f"active_{process.process_type}" for process in active)
+        components = {process.component for process in active}
+        return {"total_processes": len(kept), "active_processes": len(active), "components": len(components), **by_type}
+
+    async def broadcast(self, process_type: str, message: str, data: dict[str, Any] | None = None) -> Broadcast:
+        """Tell all processes of a type something, on `broadcast_topic`; who starts within the hour finds it too.
+
+        Raises: CacheUnavailable
+        """
+        told = Broadcast(process_type=process_type, message=message, data=data or {}, sent_ns=time_ns())
+        key, topic = (process_type, f"{told.sent_ns:020d}"), broadcast_topic(process_type)
+        await self._broadcasts.put(key, told, version=0, ttl_s=BROADCAST_S, topic=topic)
+        return told
+
+    async def get_broadcasts(self, process_type: str) -> list[Broadcast]:
+        """What processes of a type were told within the last hour, oldest first. Raises: CacheUnavailable"""
+        return (await self._broadcasts.get_groups([process_type]))[0]
 
     async def clean_stale(self, stale_s: float = 1_800.0) -> int:
         """Forget processes that have not reported for `stale_s`; how many."""

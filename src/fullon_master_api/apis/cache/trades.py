@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from fullon_master_api.apis.cache.collected import Collected
 from fullon_master_api.apis.cache.shelf import Lists
 from fullon_master_api.bus import public_trades_topic
 from fullon_master_api.model import Fence, MarketTrade, MarketTrades
@@ -13,10 +14,13 @@ KEPT_MAX: Final = 1000
 
 
 class Trades:
-    """A window of the newest `KEPT_MAX` trades of each symbol; the OHLCV store has them all."""
+    """A window of the newest `KEPT_MAX` trades of each symbol; the OHLCV store has them all.
 
-    def __init__(self, lists: Lists[MarketTrade]) -> None:
-        self._lists = lists
+    `collected` tells by exchange when its tape was last read.
+    """
+
+    def __init__(self, lists: Lists[MarketTrade], collected: Collected) -> None:
+        self._lists, self.collected = lists, collected
 
     async def append(self, exchange: str, symbol: str, trades: Sequence[MarketTrade], fence: Fence | None = None) -> None:
         """Keep new trades, oldest first, and tell their topic. Raises: StaleEpoch, CacheUnavailable"""
