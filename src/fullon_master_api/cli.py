@@ -30,6 +30,8 @@ from fullon_master_api.logs import configure_logs
 from fullon_master_api.people import people
 from fullon_master_api.schema import build_schema
 from fullon_master_api.settings import Settings
+from fullon_master_api.terminal.services import services_command
+from fullon_master_api.terminal.watch import watch_command
 from fullon_master_api.transport.server import bind_socket
 from fullon_master_api.transport.workers import Workers
 
@@ -45,6 +47,8 @@ cli.add_typer(people, name="user")
 cli.add_typer(documents, name="documents")
 cli.command("import")(import_command)
 cli.command("export")(export_command)
+cli.command("watch")(watch_command)
+cli.command("services")(services_command)
 
 
 @cli.command()
