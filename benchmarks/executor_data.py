@@ -14,6 +14,7 @@ from strawberry.dataloader import DataLoader
 from strawberry.schema.config import StrawberryConfig
 
 from fullon_master_api.executor.fields import batched, rooted
+from fullon_master_api.executor.fragments import Lasting
 from fullon_master_api.executor.scalars import SCALARS, decimal_text, nanosecond_text
 
 
@@ -144,7 +145,7 @@ async def whole_tickers_of(parents: Sequence[SymbolRow], ctx: Any) -> list[Ticke
 
 
 async def candles_of(parents: Sequence[SymbolRow], ctx: Any, *, limit: int = 100) -> list[list[CandleRow]]:
-    return [CANDLES[-limit:] for _ in parents]
+    return [Lasting(CANDLES[-limit:], (parent.name, limit)) for parent in parents]
 
 
 async def bots_of(parents: Sequence[UserRow], ctx: Any) -> list[list[BotRow]]:

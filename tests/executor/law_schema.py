@@ -18,6 +18,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from fullon_master_api.errors import Forbidden
 from fullon_master_api.executor.fields import RowsOf, batched, rooted
+from fullon_master_api.executor.fragments import Lasting
 from fullon_master_api.executor.scalars import SCALARS, BigInt
 
 
@@ -53,6 +54,15 @@ class Row:
         if name.startswith("_"):
             raise AttributeError(name)
         return value_of(self._ctx, f"{self._name}.{name}", name)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._same() == other._same()
+
+    def __hash__(self) -> int:
+        return hash(self._same())
+
+    def _same(self) -> tuple[object, ...]:
+        return self._ctx.seed, self._ctx.fault, self._name
 
 
 class BookRow(Row):
@@ -145,6 +155,12 @@ async def books_of(parents: Sequence[Any], ctx: Ctx, *, limit: int = 2, genre: G
     return out
 
 
+def films_of(parents: Sequence[Any], ctx: Ctx) -> list[Any]:
+    """Films of each parent, which are the same whenever they are asked."""
+    places = [f"{name_of(parent)}/films" for parent in parents]
+    return [Lasting((row_of(ctx, f"{place}{n}", [FilmRow]) for n in range(3)), place) for place in places]
+
+
 async def thing_of(parents: Sequence[Any], ctx: Ctx) -> list[Any]:
     """One thing for each parent."""
     ctx.calls.append(("thing_of", len(parents)))
@@ -217,6 +233,8 @@ class Thing:
     maybe_text: str | None
     books: list[Book] = batched(books_of, description="books of it", cost=2)
     thing: Thing | None = batched(thing_of, description="another")
+    films: list[Film] = batched(films_of, description="films of it")
+    maybe_films: list[Film | None] | None = batched(films_of, description="films that may be missing")
 
 
 @strawberry.type

@@ -133,8 +133,18 @@ def encode(value: Any) -> bytes:
         return json.dumps(plain(value), ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode()
 
 
+def lines_of(values: Sequence[Any]) -> list[bytes] | None:
+    """The JSON bytes of each value; None where the fast encoder refuses one."""
+    try:
+        return ENCODER.encode_lines(values).split(b"\n")[:-1]
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def plain(value: Any) -> Any:
-    """Structs as dicts, at any depth."""
+    """Structs and finished JSON as dicts and lists, at any depth."""
+    if isinstance(value, msgspec.Raw):
+        return json.loads(bytes(value))
     if isinstance(value, msgspec.Struct):
         names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
         return {key: plain(getattr(value, attribute)) for key, attribute in names}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from typing import Any, Final
 
+import msgspec
 from graphql import (
     GraphQLAbstractType,
     GraphQLError,
@@ -19,7 +20,9 @@ from graphql import (
 from graphql.execution.executor import default_type_resolver, invalid_return_type_error
 from graphql.pyutils import inspect, is_iterable
 
+from fullon_master_api.executor.answers import lines_of
 from fullon_master_api.executor.fields import RowsOf
+from fullon_master_api.executor.fragments import Fragment, Fragments, Lasting, Shape
 from fullon_master_api.executor.infos import Infos
 from fullon_master_api.executor.leaves import is_plain
 from fullon_master_api.executor.outcomes import outcomes
@@ -57,8 +60,9 @@ class Completion:
     `failures` counts the errors met so far, so that a caller can tell whether there may be a Failed among its values.
     """
 
-    def __init__(self, plan: Plan, infos: Infos, run_level: RunLevel) -> None:
+    def __init__(self, plan: Plan, infos: Infos, run_level: RunLevel, fragments: Fragments) -> None:
         self._plan = plan
+        self._fragments = fragments
         self._infos = infos
         self._run_level: RunLevel | None = run_level
         self.failures = 0
@@ -154,7 +158,11 @@ class Completion:
         return completed
 
     async def _complete_lists(self, item: Field, type_: Any, values: list[Any], kinds: set[type], place: Place) -> list[Any]:
-        if not kinds <= {list, tuple}:
+        if kinds == {Lasting}:
+            shape = self._shape_of(item, type_.of_type)
+            if shape is not None:
+                return await self._complete_lasting(item, type_, values, place, shape)
+        elif not kinds <= {list, tuple}:
             values = [await self._items_of(item, value, place, position) for position, value in enumerate(values)]
             if any(type(value) is Failed for value in values):
                 return await self._complete_some(item, type_, values, place)
@@ -166,7 +174,51 @@ class Completion:
         following = iter(done)
         lists: list[Any] = [done] if len(lengths) == 1 else [list(islice(following, length)) for length in lengths]
         if self.failures != before and is_non_null_type(type_.of_type):
-            return [next((value for value in made if type(value) is Failed), made) for made in lists]
+            return [_or_failed(made) for made in lists]
+        return lists
+
+    def _shape_of(self, item: Field, type_: Any) -> Shape | None:
+        """What the JSON of rows of this type depends on beside them; None where that is more than what is selected."""
+        named = type_.of_type if is_non_null_type(type_) else type_
+        if not isinstance(named, GraphQLObjectType) or not isinstance(named.is_type_of, RowsOf | None):
+            return None
+        return self._plan.level(item, named).shape
+
+    async def _complete_lasting(self, item: Field, type_: Any, values: list[Lasting], place: Place, shape: Shape) -> list[Any]:
+        """Lists of rows that were perhaps written before: only those that were not are completed."""
+        known = [self._fragments.find(shape, value.key) for value in values]
+        same = [found.common(value) if found else (0, 0) for found, value in zip(known, values, strict=True)]
+        fresh = [value[count:] if count else value for value, (_first, count) in zip(values, same, strict=True)]
+        before, done = self.failures, []
+        if any(fresh):
+            starts = accumulate(map(len, values), initial=0)
+            spans = [
+                range(start + len(value) - len(new), start + len(value))
+                for start, value, new in zip(starts, values, fresh, strict=False)
+            ]
+            here = PartPlace(ItemPlace(place, list(map(len, values))), list(chain.from_iterable(spans)))
+            rows = list(chain.from_iterable(fresh))
+            done = self.settle(type_.of_type, await self.complete(item, type_.of_type, rows, here))
+        following = iter(done)
+        lists: list[Any] = []
+        for value, found, (first, count), new in zip(values, known, same, fresh, strict=True):
+            made = list(islice(following, len(new)))
+            if found is None:
+                lists.append(made)
+                continue
+            if count == len(value) == len(found.rows):
+                lists.append(found.json)
+                continue
+            lines = found.lines[first : first + count]
+            written = lines_of(made) if self.failures == before else None
+            if written is None:
+                lists.append([*map(msgspec.Raw, lines), *made])
+                continue
+            kept = Fragment(value, lines + written)
+            self._fragments.put(shape, value.key, kept)
+            lists.append(kept.json)
+        if self.failures != before and is_non_null_type(type_.of_type):
+            return [_or_failed(made) for made in lists]
         return lists
 
     async def _items_of(self, item: Field, value: Any, place: Place, position: int) -> Any:
@@ -253,3 +305,8 @@ class Completion:
             for position, value in zip(positions, built, strict=True):
                 completed[position] = value
         return completed
+
+
+def _or_failed(made: Any) -> Any:
+    """A list whose items may not be null, or the first error among them."""
+    return next((value for value in made if type(value) is Failed), made) if type(made) is list else made

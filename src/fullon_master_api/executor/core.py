@@ -57,9 +57,7 @@ class SteadyExecution(StrawberryGraphQLCoreExecutionContext):
                 for future in left:
                     future.cancel()
                 await asyncio.gather(*left, return_exceptions=True)
-            for coroutine in made:
-                if getcoroutinestate(coroutine) == CORO_CREATED:
-                    coroutine.close()
+            close_unstarted(made)
 
     def build_per_event_executor(self, payload: Any) -> SteadyExecution:
         executor = copy(self)
@@ -67,6 +65,14 @@ class SteadyExecution(StrawberryGraphQLCoreExecutionContext):
         executor.collected_errors = CollectedErrors()
         executor._relevant_sub_fields = {}
         return executor
+
+
+def close_unstarted(made: list[Coroutine[Any, Any, Any]]) -> int:
+    """Close those that never ran and nobody will await; how many these were."""
+    unstarted = [coroutine for coroutine in made if getcoroutinestate(coroutine) == CORO_CREATED]
+    for coroutine in unstarted:
+        coroutine.close()
+    return len(unstarted)
 
 
 async def run_core(

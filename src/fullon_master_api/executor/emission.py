@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from graphql import is_non_null_type
 
+from fullon_master_api.executor.fragments import Fragments
 from fullon_master_api.executor.plan import Field, Kind, Level
 
 ROWS_WORTH: Final = 16
@@ -16,12 +17,16 @@ ROWS_WORTH: Final = 16
 
 
 class Objects:
-    """Struct classes by response keys: the encoder writes one faster than a dict, and making one costs half as much."""
+    """Struct classes by response keys: the encoder writes one faster than a dict, and making one costs half as much.
+
+    `fragments` is what was written before and may be asked again.
+    """
 
     COUNT_MAX: Final = 2_000
 
-    def __init__(self) -> None:
+    def __init__(self, fragments_bytes_max: int = 0) -> None:
         self._classes: dict[tuple[str, ...], type[msgspec.Struct]] = {}
+        self.fragments = Fragments(fragments_bytes_max)
 
     def of(self, keys: tuple[str, ...]) -> type[msgspec.Struct]:
         """The class of an object with these keys in this order."""

@@ -51,7 +51,7 @@ class Engine:
         self.limits = limits or Limits()
         self._documents = Documents(schema._schema, self.limits)
         self._planner = Planner(schema)
-        self._objects = Objects()
+        self._objects = Objects(self.limits.fragments_bytes_max)
         self._introspections: Recent[Answer] = Recent(INTROSPECTIONS_MAX, self.limits.documents_bytes_max)
 
     def prepare(self, query: str, operation_name: str | None = None) -> Prepared:

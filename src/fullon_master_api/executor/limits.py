@@ -56,6 +56,8 @@ class Limits:
     documents_bytes_max: int = 400_000
     """Bytes of text of all remembered operations; each byte of text holds about 350 bytes of syntax tree and plan."""
     refusals_max: int = 200
+    fragments_bytes_max: int = 64_000_000
+    """Memory of what is kept of answers that come again, as closed candles (`fragments.py`)."""
 
 
 @dataclass(frozen=True, slots=True)

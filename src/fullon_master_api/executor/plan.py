@@ -38,6 +38,7 @@ from strawberry.types.field import StrawberryField
 
 from fullon_master_api.errors import GatewayError
 from fullon_master_api.executor.fields import answered
+from fullon_master_api.executor.fragments import Shape
 from fullon_master_api.executor.leaves import Leaf, leaf_of
 from fullon_master_api.executor.limits import STRAWBERRY
 
@@ -112,10 +113,14 @@ class Level:
     keys: tuple[str, ...] = ()
     pending: tuple[int, ...] = ()
     """Positions of the fields that need a column."""
+    shape: Shape | None = None
+    """What its JSON depends on beside the rows; None where it depends on resolvers too."""
 
     def __post_init__(self) -> None:
         self.keys = tuple(item.key for item in self.fields)
         self.pending = tuple(position for position, item in enumerate(self.fields) if not item.inline)
+        if not self.pending:
+            self.shape = (self.type.name, tuple((item.key, item.details[0].node.name.value) for item in self.fields))
 
 
 @dataclass(slots=True, eq=False)

@@ -37,7 +37,7 @@ class Frame:
         self._ctx = ctx
         self._root = root
         self._infos = Infos(schema, plan, values, ctx, root)
-        self._completion = Completion(plan, self._infos, self._run_level)
+        self._completion = Completion(plan, self._infos, self._run_level, objects.fragments)
         self.errors = self._completion.errors
 
     async def run(self) -> Any:

@@ -10,6 +10,7 @@ from fullon_master_api.apis.ohlcv import Fill, Interval
 from fullon_master_api.apis.orm import Page
 from fullon_master_api.apis.orm.symbols import SymbolFilter
 from fullon_master_api.errors import BadUserInput, NotFound
+from fullon_master_api.executor.fragments import Lasting
 from fullon_master_api.model import Candle, CandleColumns, Exchange, MarketTrade, Symbol, Ticker, Timeframe
 from fullon_master_api.resolvers.context import Context
 from fullon_master_api.resolvers.filters import OrderWish, condition_of, order_of
@@ -121,10 +122,12 @@ async def candles_of_symbols(
     end: datetime | None = None,
     fill: Fill = Fill.NONE,
     zone: str = "UTC",
-) -> list[list[Candle]]:
-    return await ctx.stores.ohlcv.candles(
-        _keys(symbols), timeframe, start_ns=to_ns(start), end_ns=to_ns(end), limit=limit, fill=fill, zone=zone
+) -> Sequence[list[Candle]]:
+    keys, span = _keys(symbols), (timeframe, start, end, limit, fill, zone)
+    found = await ctx.stores.ohlcv.candles(
+        keys, timeframe, start_ns=to_ns(start), end_ns=to_ns(end), limit=limit, fill=fill, zone=zone
     )
+    return [Lasting(candles, (key, span)) for key, candles in zip(keys, found, strict=True)]
 
 
 async def candle_columns_of_symbols(
