@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from fullon_master_api.apis.ohlcv import Fill, open_ohlcv
-from fullon_master_api.apis.ohlcv.exporting import export_file
+from fullon_master_api.apis.ohlcv.exporting import ExportPlan, export_file
 from fullon_master_api.apis.ohlcv.importing import ImportPlan, ImportReport, import_file
 from fullon_master_api.errors import BadUserInput, GatewayError
 from fullon_master_api.model import Side, Timeframe
@@ -46,12 +46,7 @@ async def _import(
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     async with open_ohlcv(settings.ohlcv_url) as store:
         with shown(f"importing {file.name}") as bar:
-            task = bar.add_task("rows", total=None)
-
-            def progress(done: int, total: int | None) -> None:
-                bar.update(task, completed=done, total=total)
-
-            report = await import_file(store, file, plan, dry_run=dry_run, restart=restart, progress=progress)
+            report = await import_file(store, file, plan, dry_run=dry_run, restart=restart, progress=told_to(bar))
     tell(report, dry_run=dry_run)
 
 
@@ -77,9 +72,10 @@ def export_command(
     end: Annotated[datetime | None, typer.Option(help="End of the range, UTC, not contained in it.")] = None,
     fill: Annotated[Fill, typer.Option(help="What stands in for spans without trades.")] = Fill.NONE,
     zone: Annotated[str, typer.Option(help="IANA time zone of day, week and month boundaries.")] = "UTC",
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of where an earlier run stopped.")] = False,
 ) -> None:
-    """Export trades or candles, exactly; `fullon import` reads the file back."""
-    finish(_export(exchange, symbol, file, timeframe, start, end, fill, zone))
+    """Export trades or candles, exactly; `fullon import` reads the file back. After an interruption the same command goes on."""
+    finish(_export(exchange, symbol, file, timeframe, start, end, fill, zone, restart=restart))
 
 
 async def _export(
@@ -91,22 +87,23 @@ async def _export(
     end: datetime | None,
     fill: Fill,
     zone: str,
+    *,
+    restart: bool,
 ) -> None:
+    plan = ExportPlan(
+        key=(exchange, symbol),
+        timeframe=frame_of(timeframe),
+        start_ns=to_ns(in_utc(start)) or 0,
+        end_ns=to_ns(in_utc(end)),
+        fill=fill,
+        zone=zone,
+    )
     async with open_ohlcv(Settings().ohlcv_url) as store:
         with shown(f"exporting {file.name}") as bar:
-            task = bar.add_task("rows", total=None)
-            rows = await export_file(
-                store,
-                file,
-                (exchange, symbol),
-                timeframe=frame_of(timeframe),
-                start_ns=to_ns(in_utc(start)) or 0,
-                end_ns=to_ns(in_utc(end)),
-                fill=fill,
-                zone=zone,
-                progress=lambda done: bar.update(task, completed=done),
-            )
-    typer.echo(f"wrote {rows} rows to {file}")
+            report = await export_file(store, file, plan, restart=restart, progress=told_to(bar))
+    if report.resumed_at:
+        typer.echo(f"went on after {report.resumed_at} rows that an earlier run had written")
+    typer.echo(f"wrote {report.rows} rows to {file}")
 
 
 def frame_of(text: str | None) -> Timeframe | None:
@@ -127,8 +124,14 @@ def in_utc(instant: datetime | None) -> datetime | None:
 
 def shown(what: str) -> Progress:
     """A progress bar on standard error, where it disturbs nobody who reads the output."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeElapsedColumn())
     return Progress(*columns, console=Console(stderr=True))
+
+
+def told_to(bar: Progress) -> Callable[[int, float], None]:
+    """What moves the bar: called with the rows that are done, and with which part of all that is."""
+    task = bar.add_task("rows", total=1.0, rows=0)
+    return lambda rows, part: bar.update(task, completed=part, rows=rows)
 
 
 def finish(work: Coroutine[Any, Any, None]) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from fullon_master_api.apis.ohlcv import Fill, OhlcvStore, Source
-from fullon_master_api.apis.ohlcv.exporting import export_file, scan_candles, scan_columns, scan_trades
+from fullon_master_api.apis.ohlcv.exporting import ExportPlan, ExportReport, export_file, scan_candles, scan_columns, scan_trades
 from fullon_master_api.apis.ohlcv.importing import ImportPlan, RefusedLine, import_file
 from fullon_master_api.errors import BadUserInput, NotFound
 from fullon_master_api.model import MarketTrade, Side, Timeframe
@@ -20,6 +20,7 @@ from fullon_master_api.model import MarketTrade, Side, Timeframe
 NS = 10**9
 DAY_S = 1_700_006_400  # 2023-11-15T00:00:00Z
 KEY = ("kraken", "BTC/USD")
+ALL = ExportPlan(key=KEY)
 PLAN = ImportPlan(exchange="kraken", symbol="BTC/USD")
 KINDS = ["csv", "csv.gz", "parquet", "arrow"]
 
@@ -52,10 +53,10 @@ async def everything(store: OhlcvStore, key: tuple[str, str]) -> list[object]:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_what_is_exported_comes_back_the_same(store: OhlcvStore, tmp_path: Path, kind: str) -> None:
     await store.append_trades(*KEY, some_trades(700))
-    seen: list[int] = []
-    assert await export_file(store, tmp_path / f"trades.{kind}", KEY, progress=seen.append) == 700
-    assert seen == [700]
-    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
+    seen: list[tuple[int, float]] = []
+    done = await export_file(store, tmp_path / f"trades.{kind}", ALL, progress=lambda rows, part: seen.append((rows, part)))
+    assert (done, seen) == (ExportReport(rows=700, resumed_at=0), [(700, 1.0)])
+    assert [path.name for path in tmp_path.iterdir() if "trades" in path.name] == [f"trades.{kind}"]
     plan = ImportPlan(exchange="copy", symbol="BTC/USD")
     report = await import_file(store, tmp_path / f"trades.{kind}", plan, batch_rows=300)
     assert (report.read, report.stored, report.repeated, report.refused) == (700, 700, 0, 0)
@@ -67,7 +68,8 @@ async def test_what_is_exported_comes_back_the_same(store: OhlcvStore, tmp_path:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_candles_go_out_and_come_back(store: OhlcvStore, tmp_path: Path, kind: str) -> None:
     await store.append_trades(*KEY, some_trades(300))
-    rows = await export_file(store, tmp_path / f"candles.{kind}", KEY, timeframe=Timeframe.MINUTE_1)
+    wanted = ExportPlan(key=KEY, timeframe=Timeframe.MINUTE_1)
+    rows = (await export_file(store, tmp_path / f"candles.{kind}", wanted)).rows
     plan = ImportPlan(exchange="copy", symbol="BTC/USD", timeframe=Timeframe.MINUTE_1)
     report = await import_file(store, tmp_path / f"candles.{kind}", plan)
     assert (report.stored, report.refused) == (rows, 0)
@@ -76,20 +78,39 @@ async def test_candles_go_out_and_come_back(store: OhlcvStore, tmp_path: Path, k
             await store.candles([KEY], timeframe, limit=5000),
             await store.candles([("copy", "BTC/USD")], timeframe, limit=5000),
         )
-        assert [(bar.opened_ns, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trades) for bar in copied] == [
-            (bar.opened_ns, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trades) for bar in made
-        ]
+        assert copied == made
+    assert [bar.final for bar in (await store.candles([KEY], Timeframe.MINUTE_1, limit=2))[0]] == [True, False]
     origins = await store.origins(("copy", "BTC/USD"), Timeframe.MINUTE_1, start_ns=0, end_ns=2 * DAY_S * NS)
     assert {origin.source for origin in origins} == {Source.IMPORT}
+
+
+async def test_candles_made_up_for_gaps_are_not_stored_when_they_come_back(store: OhlcvStore, tmp_path: Path) -> None:
+    await store.append_trades(*KEY, [trade for number, trade in enumerate(some_trades(300)) if not 20 < number < 80])
+    path = tmp_path / "filled.csv"
+    plan = ExportPlan(key=KEY, timeframe=Timeframe.MINUTE_1, fill=Fill.PREVIOUS_CLOSE)
+    rows = (await export_file(store, path, plan)).rows
+    (real,) = await store.candles([KEY], Timeframe.MINUTE_1, limit=5000)
+    report = await import_file(store, path, ImportPlan(exchange="copy", symbol="BTC/USD", timeframe=Timeframe.MINUTE_1))
+    assert (report.read, report.stored, report.refused) == (rows, len(real), rows - len(real))
+    assert {refusal.reason for refusal in report.refusals} == {
+        "the candle stands in for a span without trades, which is not stored"
+    }
+    assert (await store.candles([("copy", "BTC/USD")], Timeframe.MINUTE_1, limit=5000))[0] == real
+
+
+async def test_weeks_of_a_zone_are_exported(store: OhlcvStore, tmp_path: Path) -> None:
+    await store.append_trades(*KEY, some_trades(10))
+    plan = ExportPlan(key=KEY, timeframe=Timeframe.WEEK_1, zone="Europe/Madrid")
+    assert (await export_file(store, tmp_path / "weeks.csv", plan)).rows == 1
 
 
 async def test_an_interrupted_import_goes_on_where_it_stopped(store: OhlcvStore, tmp_path: Path) -> None:
     await store.append_trades(*KEY, some_trades(250))
     path = tmp_path / "trades.csv"
-    await export_file(store, path, KEY)
+    await export_file(store, path, ALL)
     plan = ImportPlan(exchange="copy", symbol="BTC/USD")
 
-    def stop_after_two(rows: int, _total: int | None) -> None:
+    def stop_after_two(rows: int, _part: float) -> None:
         if rows == 200:
             raise InterruptedError
 
@@ -108,7 +129,7 @@ async def test_rows_without_ids_get_the_same_ids_again_also_after_an_interruptio
     pa.parquet.write_table(table, path)
     plan = ImportPlan(exchange="us", symbol="SPY", side=Side.BUY)
 
-    def stop(rows: int, _total: int | None) -> None:
+    def stop(rows: int, _part: float) -> None:
         if rows == 8:
             raise InterruptedError
 
@@ -265,5 +286,5 @@ async def test_a_scan_reads_all_pages_once(store: OhlcvStore, tmp_path: Path, mo
 
 async def test_what_was_never_stored_is_not_exported(store: OhlcvStore, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
-        await export_file(store, tmp_path / "none.csv", ("x", "y"))
+        await export_file(store, tmp_path / "none.csv", ExportPlan(key=("x", "y")))
     assert list(tmp_path.glob("none*")) == []

@@ -130,6 +130,7 @@ async def test_csv_and_arrow_hold_the_same_rows(http: httpx.AsyncClient) -> None
         "close": "99.05",
         "volume": "0.30000000",
         "trades": "2",
+        "final": "true",
         "filled": "false",
     }
     media = "application/vnd.apache.arrow.stream"

@@ -45,6 +45,8 @@ class Layout:
     side: str | None = None
     order_type: str | None = None
     trades: str | None = None
+    final: str | None = None
+    filled: str | None = None
 
 
 def trade_layout(names: Sequence[str], side: Side | None) -> Layout:
@@ -59,7 +61,8 @@ def trade_layout(names: Sequence[str], side: Side | None) -> Layout:
 def candle_layout(names: Sequence[str]) -> Layout:
     """Raises: BadUserInput where a column is missing."""
     wanted = {"open": ("open",), "high": ("high",), "low": ("low",), "close": ("close",), "volume": QUANTITY_NAMES}
-    return Layout(_time(names), _found(names, wanted), trades=_first(names, ("trades", "count")))
+    trades, final, filled = (_first(names, spellings) for spellings in (("trades", "count"), ("final",), ("filled",)))
+    return Layout(_time(names), _found(names, wanted), trades=trades, final=final, filled=filled)
 
 
 def _time(names: Sequence[str]) -> str:
@@ -235,7 +238,9 @@ def trade_of(row: Mapping[str, Any], layout: Layout, side: Side | None, made: Ma
 
 
 def candle_of(row: Mapping[str, Any], layout: Layout) -> Candle:
-    """Raises: ValueError."""
+    """Final where the file does not say. Raises: ValueError, also for a candle that only stands in for a gap."""
+    if _mark(row, layout.filled, default=False):
+        raise ValueError("the candle stands in for a span without trades, which is not stored")
     opened, high, low, closed, volume = (number_of(row[name], name) for name in layout.numbers)
     count = None if layout.trades is None else row[layout.trades]
     return Candle(
@@ -246,4 +251,14 @@ def candle_of(row: Mapping[str, Any], layout: Layout) -> Candle:
         close=closed,
         volume=volume,
         trades=None if count is None or count == "" else int(count),
+        final=_mark(row, layout.final, default=True),
     )
+
+
+def _mark(row: Mapping[str, Any], name: str | None, *, default: bool) -> bool:
+    value = None if name is None else row[name]
+    if value is None or value == "":
+        return default
+    if str(value).lower() not in ("true", "false"):
+        raise ValueError(f"{name} was {str(value)[:40]!r}, must be true or false")
+    return str(value).lower() == "true"

@@ -2,36 +2,56 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet
 
 from fullon_master_api.apis.ohlcv import reading
 from fullon_master_api.apis.ohlcv import statements as sql
-from fullon_master_api.apis.ohlcv.files import ARROW, CSV, PARQUET, kind_of
-from fullon_master_api.apis.ohlcv.frames import NS
+from fullon_master_api.apis.ohlcv.door import id_columns
+from fullon_master_api.apis.ohlcv.frames import NS, frame
+from fullon_master_api.apis.ohlcv.parts import Part, Whole, open_part
 from fullon_master_api.apis.ohlcv.records import Fill
-from fullon_master_api.apis.ohlcv.spans import LIMIT_MAX, TIME_MAX_S, Key
+from fullon_master_api.apis.ohlcv.spans import BASE_ROWS_MAX, LIMIT_MAX, TIME_MAX_S, Key
 from fullon_master_api.apis.ohlcv.store import OhlcvStore
-from fullon_master_api.apis.ohlcv.tables import candles_schema, candles_table, csv_lines, trades_schema, trades_table
-from fullon_master_api.errors import BadUserInput, NotFound
-from fullon_master_api.model import Candle, CandleColumns, MarketTrade, Timeframe
+from fullon_master_api.apis.ohlcv.tables import candles_schema, candles_table, trades_schema, trades_table
+from fullon_master_api.errors import NotFound
+from fullon_master_api.model import Candle, CandleColumns, MarketTrade, Record, Timeframe
 
-Put = Callable[[pa.Table], None]
+Progress = Callable[[int, float], None]
+"""Called after each page with (rows done, part of the span that is done, 0 to 1)."""
+
+
+class ExportPlan(Record, frozen=True, kw_only=True):
+    """What to export: trades (`timeframe` None) or candles that open in [start_ns, end_ns), to the newest where it is None."""
+
+    key: Key
+    timeframe: Timeframe | None = None
+    start_ns: int = 0
+    end_ns: int | None = None
+    fill: Fill = Fill.NONE
+    zone: str = "UTC"
+
+
+class ExportReport(Record, frozen=True, kw_only=True):
+    """What an export did; `resumed_at` of its rows were written by an earlier run that was interrupted."""
+
+    rows: int
+    resumed_at: int
 
 
 async def scan_trades(
-    store: OhlcvStore, key: Key, *, start_ns: int = 0, end_ns: int | None = None
+    store: OhlcvStore, key: Key, *, start_ns: int = 0, end_ns: int | None = None, after_id: str | None = None
 ) -> AsyncGenerator[list[MarketTrade]]:
-    """All trades of a span, oldest first, a page at a time."""
+    """All trades of a span, oldest first, a page at a time; with `after_id` those behind this trade of the first instant."""
     high_ns = TIME_MAX_S * NS if end_ns is None else end_ns
     after: tuple[int, int, str] = (start_ns - 1, 2**63 - 1, "\U0010ffff")  # behind every trade of the instant before
+    if after_id is not None:
+        after = (start_ns, *id_columns(after_id))
     while True:
         rows = await store.driver.read(sql.SCAN_TRADES, *key, *after, high_ns, LIMIT_MAX)
         if not rows:
@@ -53,7 +73,7 @@ async def scan_candles(
     """All candles of a span, oldest first, a page at a time."""
     while True:
         (page,) = await store.candles(
-            [key], timeframe, start_ns=start_ns, end_ns=end_ns, limit=_page(timeframe), fill=fill, zone=zone
+            [key], timeframe, start_ns=start_ns, end_ns=end_ns, limit=_page(timeframe, zone), fill=fill, zone=zone
         )
         if not page:
             return
@@ -66,87 +86,74 @@ async def scan_columns(
 ) -> AsyncGenerator[CandleColumns]:
     """The same as columns of floats: a year of 1m in the memory of one page."""
     while True:
-        (page,) = await store.columns([key], timeframe, start_ns=start_ns, end_ns=end_ns, limit=_page(timeframe))
+        (page,) = await store.columns([key], timeframe, start_ns=start_ns, end_ns=end_ns, limit=_page(timeframe, "UTC"))
         if not page.opened_ms:
             return
         start_ns = page.opened_ms[-1] * 1_000_000 + 1
         yield page
 
 
-def _page(timeframe: Timeframe) -> int:
-    return 500 if timeframe is Timeframe.MONTH_1 else LIMIT_MAX
+def _page(timeframe: Timeframe, zone: str) -> int:
+    return min(LIMIT_MAX, BASE_ROWS_MAX // frame(timeframe, zone).ratio)
 
 
 async def export_file(
-    store: OhlcvStore,
-    path: Path,
-    key: Key,
-    *,
-    timeframe: Timeframe | None = None,
-    start_ns: int = 0,
-    end_ns: int | None = None,
-    fill: Fill = Fill.NONE,
-    zone: str = "UTC",
-    progress: Callable[[int], None] | None = None,
-) -> int:
-    """Write trades (`timeframe` None) or candles to a CSV, Parquet or Arrow file; the answer is the number of rows.
+    store: OhlcvStore, path: Path, plan: ExportPlan, *, restart: bool = False, progress: Progress | None = None
+) -> ExportReport:
+    """Write trades or candles to a CSV, Parquet or Arrow file, exactly; `import_file` reads it back.
 
-    The file gets its name when it is complete; until then it ends in `.part`. Its numbers are exact, and `import_file`
-    reads it back. Raises: NotFound for a series without data; BadUserInput for another kind of file; StoreUnavailable.
+    The file gets its name when it is complete. An interrupted export leaves what it has written under a name that ends in
+    `.part`, and the same call goes on behind it, unless `restart`. What the store gets meanwhile is in the file where it
+    lies behind the rows that are written. Raises: NotFound for a series without data; BadUserInput for another kind of file;
+    StoreUnavailable.
     """
-    found = await store.driver.read(sql.READ_SERIES, *key)
+    found = await store.driver.read(sql.READ_SERIES, *plan.key)
     if not found:
-        raise NotFound(f"nothing is stored of {key[1]!r} at {key[0]!r}")
-    price_decimals, quantity_decimals = found[0][3], found[0][4]
-    part = path.with_name(f"{path.name}.part")
-    compute = store.driver.compute
-    rows = 0
-    pages: AsyncGenerator[Any]
-    if timeframe is None:
-        schema = trades_schema(price_decimals, quantity_decimals)
-        build: Callable[..., pa.Table] = trades_table
-        pages = scan_trades(store, key, start_ns=start_ns, end_ns=end_ns)
-    else:
-        schema = candles_schema(price_decimals, quantity_decimals)
-        build = candles_table
-        pages = scan_candles(store, key, timeframe, start_ns=start_ns, end_ns=end_ns, fill=fill, zone=zone)
-    with _open_target(path, part, schema) as put:
-        async with aclosing(pages):
+        raise NotFound(f"nothing is stored of {plan.key[1]!r} at {plan.key[0]!r}")
+    first_ns, last_ns = await _edges(store, plan)
+    digits = found[0][3], found[0][4]
+    schema = trades_schema(*digits) if plan.timeframe is None else candles_schema(*digits)
+    with open_part(path, schema, f"{plan} {first_ns} {schema.to_string()}", restart=restart) as part:
+        resumed_at = rows = part.whole.rows
+        async with aclosing(_pages(store, plan, part.whole)) as pages:
             async for page in pages:
-                await compute(partial(_put, put, build, page, schema))
+                reached_ns = await store.driver.compute(partial(_put, part, page, schema))
                 rows += len(page)
                 if progress is not None:
-                    progress(rows)
-    part.replace(path)
-    return rows
+                    progress(rows, (reached_ns - first_ns) / (last_ns - first_ns) if last_ns > first_ns else 1.0)
+        await store.driver.compute(part.finish)
+    return ExportReport(rows=rows, resumed_at=resumed_at)
 
 
-def _put(put: Put, build: Callable[..., pa.Table], page: list[Any], schema: pa.Schema) -> None:
-    put(build(page, schema))
+async def _edges(store: OhlcvStore, plan: ExportPlan) -> tuple[int, int]:
+    """Instants of the first and the last row of the span; 0 where there is none."""
+    span: dict[str, Any] = {"start_ns": plan.start_ns, "end_ns": plan.end_ns, "limit": 1}
+    found: list[int] = []
+    for newest in (False, True):
+        if plan.timeframe is None:
+            found.extend(trade.event_ns for trade in (await store.trades([plan.key], newest=newest, **span))[0])
+        else:
+            (candles,) = await store.candles([plan.key], plan.timeframe, fill=plan.fill, zone=plan.zone, newest=newest, **span)
+            found.extend(candle.opened_ns for candle in candles)
+    return (found[0], found[-1]) if found else (0, 0)
 
 
-@contextmanager
-def _open_target(path: Path, part: Path, schema: pa.Schema) -> Generator[Put]:
-    suffix = kind_of(path)
-    if suffix in CSV:
-        with _open_text(part, compressed=suffix.endswith(".gz")) as file:
-            file.write(csv_lines(schema.empty_table()))
-            yield lambda table: _ignore(file.write(csv_lines(table, header=False)))
-    elif suffix in PARQUET:
-        with pa.parquet.ParquetWriter(part, schema, compression="zstd") as parquet:
-            yield parquet.write_table
-    elif suffix in ARROW:
-        with pa.OSFile(str(part), "wb") as sink, pa.ipc.new_file(sink, schema) as arrow:
-            yield arrow.write_table
-    else:
-        raise BadUserInput(f"{path.name} must end in {', '.join((*CSV, *PARQUET, *ARROW))}")
+def _pages(store: OhlcvStore, plan: ExportPlan, whole: Whole) -> AsyncGenerator[Any]:
+    """The plan's rows behind those that are written."""
+    if plan.timeframe is None:
+        if whole.rows:
+            return scan_trades(store, plan.key, start_ns=whole.last_ns, end_ns=plan.end_ns, after_id=whole.last_id)
+        return scan_trades(store, plan.key, start_ns=plan.start_ns, end_ns=plan.end_ns)
+    start_ns = whole.last_ns + 1 if whole.rows else plan.start_ns
+    return scan_candles(store, plan.key, plan.timeframe, start_ns=start_ns, end_ns=plan.end_ns, fill=plan.fill, zone=plan.zone)
 
 
-def _open_text(part: Path, *, compressed: bool) -> TextIO:
-    if compressed:
-        return gzip.open(part, "wt", encoding="utf-8", newline="")
-    return part.open("w", encoding="utf-8", newline="")
-
-
-def _ignore(_written: int) -> None:
-    """A text file's `write` counts characters, which nobody asks for."""
+def _put(part: Part, page: list[MarketTrade] | list[Candle], schema: pa.Schema) -> int:
+    """Write a page; the answer is the instant it reaches."""
+    last: Any = page[-1]
+    rows: Any = page
+    if isinstance(last, Candle):
+        part.put(candles_table(rows, schema), last.opened_ns, "", settled=last.final)
+        return last.opened_ns
+    part.put(trades_table(rows, schema), last.event_ns, last.trade_id, settled=True)
+    return int(last.event_ns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +24,14 @@ ARROW: Final = (".arrow", ".feather", ".ipc", ".arrows")
 
 @dataclass(slots=True)
 class Source:
-    """An open file: its columns, how many rows it has where it says so, and its batches with the line of their first row.
+    """An open file: its columns, its batches with the line of their first row, and which part of it some rows are.
 
+    `part_of` takes the number of rows that were read; it is exact where the file says how many it has, else by its bytes.
     `malformed` are lines of CSV without the right number of columns: (line, text).
     """
 
     columns: list[str]
-    rows_total: int | None
+    part_of: Callable[[int], float]
     first_line: int
     batches: Iterator[pa.RecordBatch]
     malformed: list[tuple[int, str]] = field(default_factory=list)
@@ -87,21 +88,26 @@ def _open_csv(path: Path, batch_rows: int) -> Generator[Source]:
         malformed.append((row.number or 0, row.text))
         return "skip"
 
-    with gzip.open(path) if kind_of(path).endswith(".gz") else path.open("rb") as file:
+    packed = kind_of(path).endswith(".gz")
+    with gzip.open(path) if packed else path.open("rb") as file:
         head = file.readline(100_000).decode("utf-8-sig", errors="replace").strip()
     names = [name.strip().strip('"') for name in head.split(",")]
     reading = pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)
     parsing = pa.csv.ParseOptions(invalid_row_handler=skip)
     converting = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-    with pa.csv.open_csv(path, reading, parsing, converting) as reader:
-        yield Source(reader.schema.names, None, 2, _cut(reader, batch_rows), malformed)
+    with (
+        pa.OSFile(str(path)) as raw,
+        pa.CompressedInputStream(raw, "gzip") if packed else raw as plain,
+        pa.csv.open_csv(plain, reading, parsing, converting) as reader,
+    ):
+        yield Source(reader.schema.names, _by_bytes(raw), 2, _cut(reader, batch_rows), malformed)
 
 
 @contextmanager
 def _open_parquet(path: Path, batch_rows: int) -> Generator[Source]:
     with pa.parquet.ParquetFile(path) as file:
-        batches = file.iter_batches(batch_size=batch_rows)
-        yield Source(file.schema_arrow.names, file.metadata.num_rows, 1, _cut(batches, batch_rows))
+        batches, total = file.iter_batches(batch_size=batch_rows), max(file.metadata.num_rows, 1)
+        yield Source(file.schema_arrow.names, lambda rows: rows / total, 1, _cut(batches, batch_rows))
 
 
 @contextmanager
@@ -110,11 +116,17 @@ def _open_arrow(path: Path, batch_rows: int) -> Generator[Source]:
         try:
             file = pa.ipc.open_file(mapped)
             batches = (file.get_batch(number) for number in range(file.num_record_batches))
-            yield Source(file.schema.names, None, 1, _cut(batches, batch_rows))
+            total = max(sum(file.get_batch(number).num_rows for number in range(file.num_record_batches)), 1)
+            yield Source(file.schema.names, lambda rows: rows / total, 1, _cut(batches, batch_rows))
         except pa.ArrowInvalid:
             mapped.seek(0)
             stream = pa.ipc.open_stream(mapped)
-            yield Source(stream.schema.names, None, 1, _cut(stream, batch_rows))
+            yield Source(stream.schema.names, _by_bytes(mapped), 1, _cut(stream, batch_rows))
+
+
+def _by_bytes(file: pa.NativeFile) -> Callable[[int], float]:
+    size = max(file.size(), 1)
+    return lambda _rows: min(1.0, file.tell() / size)
 
 
 def _cut(batches: Any, batch_rows: int) -> Iterator[pa.RecordBatch]:

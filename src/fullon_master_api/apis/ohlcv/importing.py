@@ -30,8 +30,8 @@ from fullon_master_api.errors import BadUserInput, GatewayError
 from fullon_master_api.model import Record, Side, Timeframe
 
 REFUSALS_KEPT: Final = 1000
-Progress = Callable[[int, int | None], None]
-"""Called after each batch with (rows done, rows in all or None where the file does not say)."""
+Progress = Callable[[int, float], None]
+"""Called after each batch with (rows done, part of the file that is done, 0 to 1)."""
 
 
 class RefusedLine(Record, frozen=True, kw_only=True):
@@ -128,7 +128,7 @@ async def import_file(
                 counts.stored += stored
                 counts.repeated += valid - stored
                 if progress is not None:
-                    progress(ready.position, source.rows_total)
+                    progress(ready.position, source.part_of(ready.position))
             finally:
                 following = await upcoming
             ready = following

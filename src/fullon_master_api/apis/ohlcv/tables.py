@@ -19,7 +19,8 @@ STAMP: Final = pa.timestamp("ns", "UTC")
 def candles_schema(price_decimals: int, quantity_decimals: int) -> pa.Schema:
     price, quantity = pa.decimal128(DIGITS, price_decimals), pa.decimal128(DIGITS, quantity_decimals)
     prices = [(name, price) for name in ("open", "high", "low", "close")]
-    return pa.schema([("timestamp", STAMP), *prices, ("volume", quantity), ("trades", pa.int64()), ("filled", pa.bool_())])
+    marks = [("trades", pa.int64()), ("final", pa.bool_()), ("filled", pa.bool_())]
+    return pa.schema([("timestamp", STAMP), *prices, ("volume", quantity), *marks])
 
 
 def trades_schema(price_decimals: int, quantity_decimals: int) -> pa.Schema:
@@ -29,7 +30,7 @@ def trades_schema(price_decimals: int, quantity_decimals: int) -> pa.Schema:
 
 
 def candles_table(candles: Sequence[Candle], schema: pa.Schema | None = None) -> pa.Table:
-    """Columns timestamp (UTC), open, high, low, close, volume, trades, filled."""
+    """Columns timestamp (UTC), open, high, low, close, volume, trades, final, filled."""
     schema = schema or candles_schema(_places([candle.open for candle in candles]), _places([c.volume for c in candles]))
     columns: list[list[Any]] = [
         [candle.opened_ns for candle in candles],
@@ -39,6 +40,7 @@ def candles_table(candles: Sequence[Candle], schema: pa.Schema | None = None) ->
         [candle.close for candle in candles],
         [candle.volume for candle in candles],
         [candle.trades for candle in candles],
+        [candle.final for candle in candles],
         [candle.filled for candle in candles],
     ]
     return pa.table([_column(values, field.type) for values, field in zip(columns, schema, strict=True)], schema=schema)
