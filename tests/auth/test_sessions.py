@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from fullon_master_api.apis.orm import Orm, open_orm
 from fullon_master_api.auth.jwt import Signer
@@ -216,3 +218,23 @@ async def test_a_short_password_is_refused_with_what_is_allowed(stage: Stage) ->
 
 def test_secrets_are_stored_as_their_sha_256() -> None:
     assert hash_secret("x") == hashlib.sha256(b"x").hexdigest()
+
+
+async def test_a_crowd_of_one_user_is_looked_up_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fullon_master_api.auth.sessions.FACTS_LIFE_S", 60.0)
+    token = await login(stage)
+    stage.sessions.forget(stage.user.uid)
+    reads = 0
+
+    def note(*_: object) -> None:
+        nonlocal reads
+        reads += 1
+
+    engines = [engine.sync_engine for engine in stage.orm.database.engines]
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
+    found = await asyncio.gather(*(stage.sessions.principal_of_token(token) for _ in range(50)))
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", note)
+    assert {principal.uid for principal in found} == {stage.user.uid}
+    assert reads == 1

@@ -121,16 +121,16 @@ async def test_a_reader_that_stops_is_no_longer_read_and_costs_a_bounded_buffer(
                 await asyncio.sleep(0.01)
         assert not connection._transport.is_reading()
         assert connection._transport.get_write_buffer_size() < 300_000
-        assert len(connection._out) <= 4
+        assert len(connection._more) <= 4
         client.socket.transport.resume_reading()
 
 
 async def test_a_silent_peer_is_hung_up_on(stage: Stage) -> None:
     async with raw_socket(stage) as raw:
         connection: Connection = next(iter(stage.hub.watched))._link  # type: ignore[attr-defined]
-        connection.beat(connection._heard_at_s + 1)
-        assert await asyncio.wait_for(raw.reader.readexactly(2), 5) == frame_header(0, frames.PING)
-        connection.beat(connection._heard_at_s + 60)
+        connection.beat(connection._heard_at_s + 1, b"{}")
+        assert await asyncio.wait_for(raw.reader.readexactly(6), 5) == frame_header(0, frames.PING) + frame_header(2) + b"{}"
+        connection.beat(connection._heard_at_s + 60, b"{}")
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
             await asyncio.wait_for(raw.reader.readexactly(1), 5)
         async with asyncio.timeout(15):

@@ -23,13 +23,11 @@ class Book:
     """A reader that keeps up and writes down what it is told."""
 
     def __init__(self, stage: Stage, who: Principal | None) -> None:
-        self.link: Any = self
-        self.wire = TRANSPORT_WS
-        self.tail = b""
+        link: Any = self
         self.paused = False
         self.told: list[Any] = []
         self.failed: list[Exception] = []
-        self.member = Member(self)
+        self.member = Member(self, link, TRANSPORT_WS, b"")
         self.who = who
         self._stage = stage
 

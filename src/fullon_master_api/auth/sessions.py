@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import time
@@ -26,6 +27,7 @@ KEY_PREFIX: Final = "fullon_ak_"
 REFRESH_PREFIX: Final = "fullon_rt_"
 FACTS_LIFE_S: Final = 0.5
 FACTS_MAX: Final = 50_000
+READS_MAX: Final = 64
 USER_SCOPES: Final = frozenset({Scope.READ, Scope.WRITE})
 
 
@@ -64,6 +66,7 @@ class Sessions:
         self._refresh_life = timedelta(days=refresh_days)
         self._api_keys = api_keys
         self._facts: OrderedDict[int, tuple[float, PrincipalFacts]] = OrderedDict()
+        self._turns = [asyncio.Lock() for _ in range(READS_MAX)]
 
     async def login(self, *, mail: str, password: str, address: str, totp: str | None = None) -> Session:
         """A new session. Raises Unauthenticated with the same words and after the same work whatever was wrong; RateLimited."""
@@ -196,17 +199,26 @@ class Sessions:
         return uid
 
     async def _facts_of(self, uid: int) -> PrincipalFacts:
-        now = time.monotonic()
+        return _active(self._fresh_facts(uid) or await self._read_facts(uid))
+
+    def _fresh_facts(self, uid: int) -> PrincipalFacts | None:
         read_at, facts = self._facts.get(uid, (0.0, None))
-        if facts is None or now - read_at > FACTS_LIFE_S:
-            facts = (await self._orm.users.principal_facts([uid]))[0]
+        return facts if time.monotonic() - read_at <= FACTS_LIFE_S else None
+
+    async def _read_facts(self, uid: int) -> PrincipalFacts:
+        """From the store. A crowd of one user asks once: the others wait for the first one's answer."""
+        async with self._turns[uid % READS_MAX]:
+            facts = self._fresh_facts(uid)
             if facts is None:
-                raise UnknownUser("not authenticated: the user of this credential does not exist")
-            self._facts[uid] = (now, facts)
-            self._facts.move_to_end(uid)
-            if len(self._facts) > FACTS_MAX:
-                self._facts.popitem(last=False)
-        return _active(facts)
+                now = time.monotonic()
+                facts = (await self._orm.users.principal_facts([uid]))[0]
+                if facts is None:
+                    raise UnknownUser("not authenticated: the user of this credential does not exist")
+                self._facts[uid] = (now, facts)
+                self._facts.move_to_end(uid)
+                if len(self._facts) > FACTS_MAX:
+                    self._facts.popitem(last=False)
+        return facts
 
     def _session(self, uid: int, mail: str, version: int, refresh_token: str) -> Session:
         return Session(

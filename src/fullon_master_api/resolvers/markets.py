@@ -70,16 +70,14 @@ async def tickers(ctx: Context, *, exchange: str, symbols: list[str] | None = No
     return [ticker for ticker in found if ticker is not None]
 
 
-async def known_symbols(ctx: Context, exchange: str, names: Sequence[str]) -> list[Symbol]:
-    """The symbols of these names, for a signed-in caller. Raises NotFound for the first that the catalogue does not have."""
+async def known_symbols(ctx: Context, exchange: str, names: Sequence[str]) -> None:
+    """For a signed-in caller. Raises NotFound for the first of these names that the catalogue does not have."""
     ctx.require_user()
     if not 1 <= len(names) <= NAMES_MAX:
         raise BadUserInput(f"symbols had {len(names)} names, must have 1 to {NAMES_MAX}", path=("symbols",))
-    found = await ctx.stores.orm.symbols.by_names([(exchange, name) for name in names])
-    for name, symbol in zip(names, found, strict=True):
-        if symbol is None:
-            raise NotFound(f"no symbol {name[:60]!r} on {exchange[:60]!r}", path=("symbol",))
-    return [symbol for symbol in found if symbol is not None]
+    missing = await ctx.stores.orm.symbols.missing([(exchange, name) for name in names])
+    if missing:
+        raise NotFound(f"no symbol {missing[0][1][:60]!r} on {exchange[:60]!r}", path=("symbol",))
 
 
 # ---- fields ------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from websockets.server import ServerProtocol
 from fullon_master_api.errors import ServerShutdown
 from fullon_master_api.transport import frames
 from fullon_master_api.transport.frames import FrameError, FrameReader, close_frame, frame_header
-from fullon_master_api.transport.links import Rendered
+from fullon_master_api.transport.links import WIRES_MAX, Rendered
 from fullon_master_api.transport.protocols import CLOSE_BAD_MESSAGE, Wire
 
 if TYPE_CHECKING:
@@ -93,15 +93,18 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_connections",
+        "_fd",
+        "_first",
         "_flusher",
         "_give_up",
         "_heard_at_s",
+        "_more",
+        "_more_bytes",
         "_on_lost",
-        "_out",
-        "_out_bytes",
         "_reader",
         "_touched",
         "_transport",
+        "_transport_writes",
         "paused",
         "session",
     )
@@ -112,9 +115,11 @@ class Connection(asyncio.Protocol):
         self.paused = False
         self._flusher = flusher
         self._reader = FrameReader(bytes_max)
-        self._out: list[bytes] = []
-        self._out_bytes = 0
+        self._first = b""  # What waits to be written: mostly one event, or the first of many.
+        self._more: list[bytes] = []
+        self._more_bytes = 0
         self._touched = False
+        self._transport_writes = False
         self._closing = False
         self._give_up: asyncio.TimerHandle | None = None
         self._heard_at_s = monotonic()
@@ -122,6 +127,8 @@ class Connection(asyncio.Protocol):
     def take(self, transport: asyncio.Transport, connections: MutableSet[Any]) -> None:
         """Become the protocol of an accepted connection; the server closes it by `shutdown`."""
         self._transport = transport
+        self._fd = plain_fd(transport)
+        self._transport_writes = self._fd < 0
         self._connections = connections
         connections.add(self)
         transport.set_protocol(self)
@@ -197,7 +204,8 @@ class Connection(asyncio.Protocol):
         session, self.session = self.session, None
         if session is not None:
             session.lost()
-        self._out.clear()
+        self._first = b""
+        self._more.clear()
         self._on_lost()
 
     def shutdown(self) -> None:
@@ -210,37 +218,53 @@ class Connection(asyncio.Protocol):
     # ---- a link of the session -----------------------------------------------------------------------------------------
 
     def deliver(self, event: Rendered, wire: Wire, tail: bytes) -> None:
-        out = self._out
-        out.append(event.frame(wire, len(tail)))
-        out.append(tail)
-        self._out_bytes += event.size
+        length = len(tail)
+        data = (event.frames.get(length * WIRES_MAX + wire.number) or event.frame(wire, length)) + tail
+        if not self._first:
+            self._first = data
+        else:
+            self._append(data)
         if not self._touched:
             self._touched = True
             self._flusher.touch(self)
-        elif self._out_bytes > OUT_BYTES_MAX:
-            self.flush()
 
     def send(self, text: bytes) -> None:
-        if not self._closing:
-            self._out.append(frame_header(len(text)) + text)
+        self._send_now(frame_header(len(text)) + text)
+
+    def beat(self, now_s: float, keep_alive: bytes) -> None:
+        """Ask the peer for a sign of life, and hang up where none came for long."""
+        if now_s - self._heard_at_s > SILENT_S:
+            self._transport.abort()
+        else:
+            self._send_now(PING_FRAME + frame_header(len(keep_alive)) + keep_alive)
+
+    def _send_now(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if not self._first:
+            self._first = data
+        else:
+            self._append(data)
+        self.flush()
+
+    def _append(self, data: bytes) -> None:
+        self._more.append(data)
+        self._more_bytes += len(data)
+        if self._more_bytes > OUT_BYTES_MAX:
             self.flush()
 
     def flush(self) -> None:
         """Write all that waits, at once; kept while the reader is behind, unless it is very much."""
         self._touched = False
-        out = self._out
-        if out and not self._closing and (not self.paused or self._out_bytes > OUT_BYTES_MAX):
-            data = b"".join(out)
-            out.clear()
-            self._out_bytes = 0
-            self._write(data)
-
-    def beat(self, now_s: float) -> None:
-        """Ask the peer for a sign of life, and hang up where none came for long."""
-        if now_s - self._heard_at_s > SILENT_S:
-            self._transport.abort()
-        else:
-            self._write(PING_FRAME)
+        data = self._first
+        if not data or self._closing or (self.paused and self._more_bytes <= OUT_BYTES_MAX):
+            return
+        self._first = b""
+        if self._more:
+            data = b"".join((data, *self._more))
+            self._more.clear()
+            self._more_bytes = 0
+        self._write(data)
 
     def close(self, code: int, reason: str) -> None:
         if not self._closing:
@@ -256,12 +280,38 @@ class Connection(asyncio.Protocol):
             self._give_up = asyncio.get_running_loop().call_later(CLOSE_WAIT_S, self._transport.abort)
 
     def _write(self, data: bytes) -> None:
-        if self._transport.is_closing():
+        """To the kernel at once where nothing waits in the transport: it would keep all writes for the end of the loop's turn."""
+        transport = self._transport
+        if transport.is_closing():
             return
+        if self._transport_writes and not transport.get_write_buffer_size():
+            self._transport_writes = self._fd < 0
         try:
-            self._transport.write(data)
-        except RuntimeError:  # uvloop: the handle closed in this turn of the loop; `connection_lost` is on its way.
-            self._transport.abort()
+            if not self._transport_writes:
+                sent = write_now(self._fd, data)
+                if sent == len(data):
+                    return
+                data = data[sent:]
+                self._transport_writes = True
+            transport.write(data)
+        except (OSError, RuntimeError):  # The peer is gone, or uvloop closed the handle: `connection_lost` is on its way.
+            transport.abort()
+
+
+def write_now(fd: int, data: bytes) -> int:
+    """How many bytes the kernel took without waiting. Raises OSError when the peer is gone."""
+    try:
+        return os.write(fd, data)
+    except BlockingIOError:
+        return 0
+
+
+def plain_fd(transport: asyncio.Transport) -> int:
+    """The socket that may be written beside its transport; -1 where that must not be: under TLS, and on Windows."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or os.name != "posix" or transport.get_extra_info("ssl_object") is not None:
+        return -1
+    return cast("int", sock.fileno())
 
 
 def shrink_send_buffer(transport: asyncio.Transport) -> None:

@@ -25,10 +25,6 @@ SPREAD_BUDGET_S: Final = 0.002
 class Outlet(Protocol):
     """Where the events of one subscription go: a socket's operation or an HTTP stream."""
 
-    link: Link
-    wire: Wire
-    tail: bytes
-
     def context(self) -> Any:
         """A fresh context of this reader, for an execution that is not shared."""
         ...
@@ -55,10 +51,13 @@ class Waiting:
 class Member:
     """One subscription's place in a group. `pending` is None while it keeps up."""
 
-    __slots__ = ("_count", "bytes_pending", "group", "held", "outlet", "pending")
+    __slots__ = ("_count", "bytes_pending", "group", "held", "link", "outlet", "pending", "tail", "wire")
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, outlet: Outlet, link: Link, wire: Wire, tail: bytes) -> None:
         self.outlet = outlet
+        self.link = link
+        self.wire = wire
+        self.tail = tail
         self.group: Group | None = None
         self.pending: dict[Hashable, Waiting] | None = None
         self.held = False
@@ -66,8 +65,7 @@ class Member:
         self._count = 0
 
     def deliver(self, event: Rendered) -> None:
-        outlet = self.outlet
-        outlet.link.deliver(event, outlet.wire, outlet.tail)
+        self.link.deliver(event, self.wire, self.tail)
 
     def leave(self) -> None:
         """Get no more events."""
@@ -237,11 +235,11 @@ class Group:
         """Hand one event to all members, in slices that leave the loop its breath."""
         until, delivered = monotonic() + SPREAD_BUDGET_S, 0
         for number, member in enumerate(list(self.members)):
-            outlet = member.outlet
             if member.group is not self:
                 continue
-            if member.pending is None and not outlet.link.paused:
-                outlet.link.deliver(rendered, outlet.wire, outlet.tail)
+            link = member.link
+            if member.pending is None and not link.paused:
+                link.deliver(rendered, member.wire, member.tail)
                 delivered += 1
             else:
                 self._park(member, parts)
@@ -262,12 +260,12 @@ class Group:
         """Hand a reader what waited for it, as far as it takes it."""
         pending = member.pending
         if self.feed.merge is not None and pending:
-            if not member.outlet.link.paused:
+            if not member.link.paused:
                 events = [waiting.event for waiting in pending.values()]
                 member.pending, member.held, member.bytes_pending = {}, True, 0
                 self._hub.spawn(self._tell_late(member, events), "live.late")
             return
-        while pending and not member.outlet.link.paused:
+        while pending and not member.link.paused:
             waiting = pending.pop(next(iter(pending)))
             assert waiting.body is not None
             member.bytes_pending -= len(waiting.body.body)

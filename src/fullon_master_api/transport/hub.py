@@ -19,7 +19,7 @@ from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal
 from fullon_master_api.transport.figures import Figures
 from fullon_master_api.transport.flush import Flusher
-from fullon_master_api.transport.groups import Group, Member, Outlet
+from fullon_master_api.transport.groups import Group, Member
 from fullon_master_api.transport.links import Rendered
 from fullon_master_api.transport.opening import Opener
 
@@ -39,8 +39,11 @@ MakeContext = Callable[[Principal | None, str], Any]
 class Watched(Protocol):
     """A socket or an HTTP stream that the hub looks after."""
 
+    due_s: float
+    """When `check` has something to do next, on the monotonic clock."""
+
     def check(self, now_s: float) -> None:
-        """Called a few times a second: time limits, heartbeat, the end of the credential."""
+        """Called once `due_s` has come: time limits, heartbeat, the end of the credential. Sets `due_s` anew."""
         ...
 
     def end(self, error: GatewayError) -> None:
@@ -177,7 +180,8 @@ class Hub:
             await asyncio.sleep(SWEEP_S)
             now_s = monotonic()
             for number, watched in enumerate(list(self.watched)):
-                watched.check(now_s)
+                if watched.due_s <= now_s:
+                    watched.check(now_s)
                 if not number & 1023:
                     await asyncio.sleep(0)
 
@@ -317,9 +321,9 @@ class Hub:
                     if event is None:
                         continue
                     rendered = await self._render_once(shared, message.sequence, prepared, variables, feed, member, event)
-                    await self._wait_for(member.outlet, topic, message.sequence)
+                    await self._wait_for(member, topic, message.sequence)
                     member.deliver(rendered)
-                    member.outlet.link.flush()
+                    member.link.flush()
                     self.figures.delivered += 1
         finally:
             shared.readers -= 1
@@ -351,13 +355,13 @@ class Hub:
                     shared.rendered.popitem(last=False)
         return rendered
 
-    async def _wait_for(self, outlet: Outlet, topic: str, sequence: int) -> None:
+    async def _wait_for(self, member: Member, topic: str, sequence: int) -> None:
         """Until the reader keeps up. Raises SlowConsumer, with the cursor to resume after, when it does not in time."""
-        if not outlet.link.paused:
+        if not member.link.paused:
             return
         try:
             async with asyncio.timeout(self._stall_s):
-                await outlet.wait_ready()
+                await member.outlet.wait_ready()
         except TimeoutError as error:
             self.figures.slow_consumers += 1
             cursor = stream_cursor(topic, sequence - 1)

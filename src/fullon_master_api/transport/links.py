@@ -27,13 +27,13 @@ GONE: Final = (OSError, RuntimeError, WebSocketDisconnect)
 class Rendered:
     """The body of one event, spelled for the wire once for all its readers."""
 
-    __slots__ = ("_frames", "_texts", "body", "size")
+    __slots__ = ("_texts", "body", "frames")
 
     def __init__(self, body: bytes) -> None:
         self.body = body
-        self.size = len(body)
+        self.frames: dict[int, bytes] = {}
+        """What `frame` has spelled so far, by tail length times `WIRES_MAX` plus the wire's number."""
         self._texts: dict[int, str] = {}
-        self._frames: dict[int, bytes] = {}
 
     def text(self, wire: Wire) -> str:
         """Head and body; the reader's tail follows."""
@@ -45,10 +45,10 @@ class Rendered:
     def frame(self, wire: Wire, tail_length: int) -> bytes:
         """The same with the frame's header before it, for readers whose tail has that many bytes."""
         key = tail_length * WIRES_MAX + wire.number
-        frame = self._frames.get(key)
+        frame = self.frames.get(key)
         if frame is None:
             length = len(wire.event_head) + len(self.body) + tail_length
-            frame = self._frames[key] = frame_header(length) + wire.event_head + self.body
+            frame = self.frames[key] = frame_header(length) + wire.event_head + self.body
         return frame
 
 
@@ -69,8 +69,8 @@ class Link(Protocol):
         """Let nothing wait for a window: what was delivered goes out now."""
         ...
 
-    def beat(self, now_s: float) -> None:
-        """Called every heartbeat, to find peers that are gone without a word."""
+    def beat(self, now_s: float, keep_alive: bytes) -> None:
+        """Say the protocol's own sign of life, and find peers that are gone without a word."""
         ...
 
     def close(self, code: int, reason: str) -> None: ...
@@ -111,8 +111,9 @@ class AsgiLink:
     def flush(self) -> None:
         """Nothing waits here but for the reader."""
 
-    def beat(self, now_s: float) -> None:
+    def beat(self, now_s: float, keep_alive: bytes) -> None:
         """The server under this socket looks after silent peers itself."""
+        self.send(keep_alive)
 
     def lost(self) -> None:
         """The peer has left: nothing is written any more."""

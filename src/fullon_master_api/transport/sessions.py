@@ -32,6 +32,13 @@ def is_over(principal: Principal | None) -> bool:
     return principal is not None and principal.expires_s is not None and time.time() >= principal.expires_s
 
 
+def next_check_s(principal: Principal | None, beat_at_s: float) -> float:
+    """When a live credential has to be looked at again, on the monotonic clock: at the next heartbeat or at its end."""
+    if principal is None or principal.expires_s is None:
+        return beat_at_s
+    return min(beat_at_s, monotonic() + principal.expires_s - time.time())
+
+
 def credential_key(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Equal for sockets that came with the same credential."""
     return tuple(sorted(headers.items()))
@@ -47,13 +54,13 @@ class Session:
         "_ended",
         "_greeted",
         "_headers",
-        "_init_until_s",
         "_link",
         "_lost",
         "_opening",
         "_ready",
         "_streams",
         "_wire",
+        "due_s",
         "principal",
     )
 
@@ -71,7 +78,7 @@ class Session:
         self._streams: dict[str, Stream] = {}
         self._behind: asyncio.Event | None = None
         now_s = monotonic()
-        self._init_until_s = now_s + desk.settings.socket_init_timeout_s
+        self.due_s = now_s + desk.settings.socket_init_timeout_s
         self._beat_at_s = now_s + HEARTBEAT_S
         desk.hub.watch(self)
         log.debug("socket.opened", protocol=wire.name)
@@ -170,6 +177,7 @@ class Session:
         self._desk.hub.enroll(self)
         self._ready = True
         self._opening = None
+        self.due_s = next_check_s(self.principal, self._beat_at_s)
         self._link.send(protocols.ack_message())
         if self._wire is protocols.LEGACY_WS:
             self._link.send(self._wire.keep_alive)
@@ -195,6 +203,7 @@ class Session:
         self._desk.hub.expel(self)
         self.principal, self._headers = principal, given
         self._desk.hub.enroll(self)
+        self.due_s = next_check_s(principal, self._beat_at_s)
         self._link.send(protocols.pong_message({"renewed": True, "expiresAt": principal.expires_s}))
 
     def _start(self, said: Said) -> None:
@@ -220,7 +229,7 @@ class Session:
 
     def check(self, now_s: float) -> None:
         if not self._ready:
-            if now_s >= self._init_until_s:
+            if now_s >= self.due_s:
                 self.refuse(protocols.CLOSE_INIT_TIMEOUT, "Connection initialisation timeout")
             return
         if is_over(self.principal):
@@ -228,8 +237,8 @@ class Session:
             return
         if now_s >= self._beat_at_s:
             self._beat_at_s = now_s + HEARTBEAT_S
-            self._link.beat(now_s)
-            self._link.send(self._wire.keep_alive)
+            self._link.beat(now_s, self._wire.keep_alive)
+        self.due_s = next_check_s(self.principal, self._beat_at_s)
 
     def end(self, error: GatewayError) -> None:
         """Tell every operation why it ends, then close."""
@@ -249,13 +258,10 @@ class Session:
 class Stream:
     """One operation of a session, from its start to `complete` or `error`."""
 
-    __slots__ = ("_id", "_request_id", "_session", "link", "member", "tail", "task", "wire")
+    __slots__ = ("_id", "_request_id", "_session", "member", "task")
 
     def __init__(self, session: Session, identity: str) -> None:
-        self.link = session._link
-        self.wire = session._wire
-        self.tail = protocols.event_tail(identity)
-        self.member = Member(self)
+        self.member = Member(self, session._link, session._wire, protocols.event_tail(identity))
         self.task: asyncio.Task[None] | None = None
         self._session = session
         self._id = identity
@@ -287,7 +293,7 @@ class Stream:
 
     async def wait_ready(self) -> None:
         session = self._session
-        while self.link.paused and not session._ended:
+        while session._link.paused and not session._ended:
             if session._behind is None:
                 session._behind = asyncio.Event()
             await session._behind.wait()

@@ -22,9 +22,9 @@ from fullon_master_api.executor.engine import Prepared
 from fullon_master_api.model import Principal
 from fullon_master_api.transport.desk import Desk
 from fullon_master_api.transport.groups import Member
-from fullon_master_api.transport.links import Link, Rendered
+from fullon_master_api.transport.links import Rendered
 from fullon_master_api.transport.protocols import TRANSPORT_WS, Wire
-from fullon_master_api.transport.sessions import credential_key, is_over
+from fullon_master_api.transport.sessions import credential_key, is_over, next_check_s
 
 EVENT_STREAM: Final = "text/event-stream"
 MULTIPART: Final = "multipart/mixed"
@@ -74,11 +74,8 @@ class HttpStream:
     def __init__(
         self, desk: Desk, spelling: Spelling, principal: Principal | None, request_id: str, headers: Mapping[str, str]
     ) -> None:
-        self.link: Link = self
-        self.wire = TRANSPORT_WS
-        self.tail = b""
         self.paused = False
-        self.member = Member(self)
+        self.member = Member(self, self, TRANSPORT_WS, b"")
         self.credentials = dict(headers)
         self._desk = desk
         self._spelling = spelling
@@ -89,6 +86,7 @@ class HttpStream:
         self._emptied = asyncio.Event()
         self._ended = False
         self._beat_at_s = monotonic() + HEARTBEAT_S
+        self.due_s = next_check_s(principal, self._beat_at_s)
 
     # ---- an outlet of the hub, and its own link ------------------------------------------------------------------------
 
@@ -104,7 +102,7 @@ class HttpStream:
     def flush(self) -> None:
         """What is delivered is read at once."""
 
-    def beat(self, now_s: float) -> None:
+    def beat(self, now_s: float, keep_alive: bytes) -> None:
         """The stream's own heartbeat is sent by `check`."""
 
     def close(self, code: int, reason: str) -> None:
@@ -145,6 +143,7 @@ class HttpStream:
         elif now_s >= self._beat_at_s:
             self._beat_at_s = now_s + HEARTBEAT_S
             self._put(self._spelling.heartbeat)
+        self.due_s = next_check_s(self._principal, self._beat_at_s)
 
     def end(self, error: GatewayError) -> None:
         self.fail(error)
@@ -171,10 +170,10 @@ class HttpStream:
                 await self._desk.hub.run_stream(self.member, prepared, variables, self._principal)
                 return
             answer = await self._desk.engine.execute(prepared, variables, self.context())
-            self.deliver(Rendered(answer.body), self.wire, self.tail)
+            self.member.deliver(Rendered(answer.body))
             self._end()
         except DocumentError as error:
-            self.deliver(Rendered(error.answer(self._request_id).body), self.wire, self.tail)
+            self.member.deliver(Rendered(error.answer(self._request_id).body))
             self._end()
         except Exception as error:  # A coded error is told as itself, a fault of ours as INTERNAL.
             self.fail(error)

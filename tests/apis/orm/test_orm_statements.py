@@ -76,6 +76,27 @@ async def test_a_page_of_fifty_bots_costs_as_many_statements_as_a_page_of_two(or
     assert len(many) == len(few) <= STATEMENTS_MAX
 
 
+async def test_a_crowd_that_subscribes_asks_once_whether_a_symbol_is_there(
+    orm: Orm, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fullon_master_api.apis.orm.symbols.FOUND_LIFE_S", 60.0)
+    names = [("kraken", "BTC/USD"), ("kraken", "NO/USD")]
+    with counted(orm) as first:
+        assert await orm.symbols.missing(names) == [("kraken", "NO/USD")]
+    with counted(orm) as again:
+        assert await orm.symbols.missing(names[:1]) == []
+    assert (len(first), len(again)) == (1, 0)
+
+
+async def test_a_symbol_that_was_renamed_or_removed_is_missing_at_once(orm: Orm, world: World) -> None:
+    names = [("kraken", "BTC/USD"), ("kraken", "ETH/USD")]
+    assert await orm.symbols.missing(names) == []
+    await orm.symbols.modify(world.btc.symbol_id, None, {"symbol": "XBT/USD"})
+    assert await orm.symbols.missing(names) == names[:1]
+    await orm.symbols.remove(world.eth.symbol_id, None)
+    assert await orm.symbols.missing(names) == names
+
+
 @asynccontextmanager
 async def processes(url: str, number: int) -> AsyncGenerator[list[Orm], None]:
     """As many stores on one database as there would be processes, each with its own connections."""

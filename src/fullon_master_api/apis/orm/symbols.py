@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, delete, insert, select, tuple_, update
@@ -41,6 +42,9 @@ _CHANGEABLE: Final = (
 )
 _FIELDS: Final = ("cat_ex_id", *_CHANGEABLE)
 
+FOUND_LIFE_S: Final = 1.0
+FOUND_MAX: Final = 10_000
+
 
 class SymbolFilter(Record, frozen=True, kw_only=True):
     exchange: str | None = None
@@ -55,6 +59,7 @@ class SymbolFilter(Record, frozen=True, kw_only=True):
 class Symbols:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._found_until_s: dict[tuple[str, str], float] = {}
 
     async def get_many(self, symbol_ids: Sequence[int], principal: Principal | None = None) -> list[Symbol | None]:
         async with self._database.read() as connection:
@@ -70,6 +75,24 @@ class Symbols:
                     symbol = Symbol(**row._mapping)
                     found[(symbol.exchange, symbol.symbol)] = symbol
         return [found.get(name) for name in names]
+
+    async def missing(self, names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of these (exchange name, symbol) that the catalogue does not have, in their order.
+
+        A name that was found is not asked for again within a second: a crowd that subscribes asks once. A change made by
+        this process holds at once, one of another process within that second.
+        """
+        now_s, found = monotonic(), self._found_until_s
+        doubtful = [name for name in names if found.get(name, 0.0) <= now_s]
+        if not doubtful:
+            return []
+        symbols = await self.by_names(doubtful)
+        if len(found) + len(doubtful) > FOUND_MAX:
+            found.clear()
+        for name, symbol in zip(doubtful, symbols, strict=True):
+            if symbol is not None:
+                found[name] = now_s + FOUND_LIFE_S
+        return [name for name, symbol in zip(doubtful, symbols, strict=True) if symbol is None]
 
     async def of_exchanges(
         self,
@@ -140,7 +163,8 @@ class Symbols:
                 await write.connection.execute(update(symbols).where(symbols.c.symbol_id == symbol_id).values(**row))
             symbol = await _read(write, symbols.c.symbol_id == symbol_id)
             await write.audit(principal, "symbol.modify", f"symbol:{symbol_id}", fields=sorted(row))
-            return symbol
+        self._found_until_s.clear()
+        return symbol
 
     async def remove(self, symbol_id: int, principal: Principal | None) -> Symbol:
         """Remove a symbol with the feeds that read it. Raises: Forbidden, NotFound."""
@@ -149,7 +173,8 @@ class Symbols:
             symbol = await _read(write, symbols.c.symbol_id == symbol_id)
             await write.connection.execute(delete(symbols).where(symbols.c.symbol_id == symbol_id))
             await write.audit(principal, "symbol.remove", f"symbol:{symbol_id}", symbol=symbol.symbol)
-            return symbol
+        self._found_until_s.clear()
+        return symbol
 
     async def set_decimals(self, symbol_id: int, *, decimals: int, quantity_decimals: int, fence: Fence | None = None) -> None:
         """What the exchange's own market rules say, kept by a service. Raises: StaleEpoch."""
