@@ -36,6 +36,7 @@ async def serve(settings: Settings, listener: socket.socket, on_ready: OnReady) 
             uvloop_enabled=settings.uvloop_enabled,
             message_bytes_max=settings.socket_message_bytes_max,
             grace_s=settings.drain_timeout_s,
+            trusted_proxies=settings.trusted_proxies,
         )
         server = Server(config, on_stop=gateway.stop)
         async with asyncio.TaskGroup() as siblings:

@@ -20,6 +20,7 @@ from fullon_master_api.apis.orm.paging import FIRST_MAX
 from fullon_master_api.auth.issuers import ExternalIssuer
 from fullon_master_api.auth.jwt import Signer
 from fullon_master_api.auth.passwords import open_passwords
+from fullon_master_api.auth.rates import Rates
 from fullon_master_api.auth.sessions import Sessions
 from fullon_master_api.auth.throttle import LoginThrottle
 from fullon_master_api.bus import DISCONNECTS_TOPIC, Bus, open_bus
@@ -48,6 +49,7 @@ from fullon_master_api.services.supervisor import Supervisor
 from fullon_master_api.services.wiring import build_manager, build_supervisor
 from fullon_master_api.settings import Settings
 from fullon_master_api.transport.figures import HubCollector
+from fullon_master_api.transport.headers import SecureHeaders
 from fullon_master_api.transport.hub import Hub
 from fullon_master_api.transport.routes import graphql_routes
 from fullon_master_api.web.pages import graphiql_page, mount_pages
@@ -111,6 +113,7 @@ class MasterGateway:
         app.state.stores = stores
         app.state.authenticate = stores.sessions.principal_of_token
         install_faults(app)
+        rates = Rates.from_settings(settings)
         page = self._page if settings.graphiql_enabled else None
         app.include_router(
             graphql_routes(
@@ -122,6 +125,7 @@ class MasterGateway:
                 path=GRAPHQL_PATH,
                 page=page,
                 find_document=stores.orm.documents.text_of,
+                rates=rates,
             )
         )
         app.include_router(root_router(settings))
@@ -145,7 +149,10 @@ class MasterGateway:
             api_key_header=settings.api_key_header_name,
             body_bytes_max=settings.body_bytes_max,
             foreign_path=GRAPHQL_PATH,
+            rates=rates,
+            limited_prefix=prefix,
         )
+        app.add_middleware(SecureHeaders, hsts_max_age_s=settings.hsts_max_age_s)
         if settings.cors_origins:
             app.add_middleware(
                 CORSMiddleware,
@@ -224,6 +231,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[MasterGateway]:
             bytes_max=settings.document_bytes_max,
             tokens_max=settings.document_tokens_max,
             depth_max=settings.document_depth_max,
+            directives_max=settings.document_directives_max,
             cost_max=settings.document_cost_max,
             timeout_s=settings.operation_timeout_s,
         )

@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     uvloop_enabled: bool = True
     drain_timeout_s: float = Field(5.0, ge=1, le=60)
     data_dir: Path = Path(".fullon")
+    trusted_proxies: Words = []
+    hsts_max_age_s: int = Field(31_536_000, ge=0)
 
     # Who may enter.
     jwt_secret_key: SecretStr | None = None
@@ -143,9 +145,13 @@ class Settings(BaseSettings):
     body_bytes_max: int = Field(1_000_000, ge=1_000)
     document_bytes_max: int = Field(50_000, ge=1_000)
     document_tokens_max: int = Field(10_000, ge=100)
+    document_directives_max: int = Field(200, ge=1)
     document_depth_max: int = Field(15, ge=2)
     document_cost_max: int = Field(1_000_000, ge=100)
     operation_timeout_s: float = Field(30.0, gt=0)
+    requests_per_minute_per_user: int = Field(60_000, ge=0)
+    requests_per_minute_per_address: int = Field(60_000, ge=0)
+    requests_running_max: int = Field(200, ge=1)
     batch_operations_max: int = Field(0, ge=0, le=50)
     socket_init_timeout_s: float = Field(5.0, gt=0)
     socket_message_bytes_max: int = Field(1_000_000, ge=1_000)
@@ -162,6 +168,7 @@ class Settings(BaseSettings):
     trusted_documents_only: bool = False
 
     @field_validator(
+        "trusted_proxies",
         "cors_origins",
         "cors_allow_methods",
         "cors_allow_headers",

@@ -322,3 +322,19 @@ def test_what_is_remembered_is_bounded_in_bytes() -> None:
     again = [small.prepare(text) for text in texts]
 
     assert sum(a is b for a, b in zip(first, again, strict=True)) < 10
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ ...F @skip(if: false) " + "a @include(if: true) " * 2 + "} fragment F on Query { me @include(if: true) { mail } }",
+        "query ($a: Int @deprecated, $b: Int @deprecated) @a @b { me { mail } }",
+        "{ me { mail " + "@skip(if: false) " * 4 + "} }",
+    ],
+)
+def test_directives_are_counted_wherever_they_stand(query: str) -> None:
+    small = Engine(schema, Limits(directives_max=3))
+    with pytest.raises(DocumentError) as caught:
+        small.prepare(query)
+    assert caught.value.codes == ("COST_LIMIT",)
+    assert "has 4 directives, at most 3" in str(caught.value)

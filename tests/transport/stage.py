@@ -325,7 +325,12 @@ async def open_stage(
         app.include_router(
             graphql_routes(stage.engine, stage.hub, stage.door, make_context, stage.settings, find_document=find_document)
         )
-        config = server_config(app, uvloop_enabled=False, message_bytes_max=stage.settings.socket_message_bytes_max)
+        config = server_config(
+            app,
+            uvloop_enabled=False,
+            message_bytes_max=stage.settings.socket_message_bytes_max,
+            trusted_proxies=stage.settings.trusted_proxies,
+        )
         config.ws_per_message_deflate = deflate
         if ws is not None:
             config.ws = ws

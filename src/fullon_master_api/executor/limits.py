@@ -19,6 +19,7 @@ from graphql import (
     OperationDefinitionNode,
     SelectionNode,
     SelectionSetNode,
+    VariableDefinitionNode,
     VariableNode,
     get_named_type,
     is_composite_type,
@@ -42,6 +43,7 @@ class Limits:
     tokens_max: int = 10_000
     depth_max: int = 15
     aliases_max: int = 500
+    directives_max: int = 200
     root_fields_max: int = 100
     variables_max: int = 200
     pairs_max: int = 5_000
@@ -66,6 +68,7 @@ class Definition:
 
     depth: int
     aliases: int
+    directives: int
     spreads: tuple[tuple[str, int], ...]
 
 
@@ -84,9 +87,17 @@ def check_shape(document: DocumentNode, operation: OperationDefinitionNode, limi
     depth = _depth(own, _fragment_depths(definitions))
     if depth > limits.depth_max:
         raise DocumentError([refusal("DEPTH_LIMIT", f"the operation is {depth} levels deep, at most {limits.depth_max}")])
-    aliases = sum(
-        definition.aliases for definition in (*definitions.values(), *(_define(node.selection_set) for node in operations))
+    everything = [*definitions.values(), *(_define(node.selection_set) for node in operations)]
+    directives = sum(definition.directives for definition in everything) + sum(
+        len(node.directives or ())
+        for definition in document.definitions
+        for node in (definition, *(getattr(definition, "variable_definitions", None) or ()))
+        if isinstance(node, OperationDefinitionNode | FragmentDefinitionNode | VariableDefinitionNode)
     )
+    if directives > limits.directives_max:
+        told = f"the document has {directives} directives, at most {limits.directives_max}"
+        raise DocumentError([refusal("COST_LIMIT", told)])
+    aliases = sum(definition.aliases for definition in everything)
     if aliases > limits.aliases_max:
         raise DocumentError([refusal("COST_LIMIT", f"the document has {aliases} aliases, at most {limits.aliases_max}")])
     variables = max(len(node.variable_definitions or ()) for node in operations)
@@ -155,11 +166,12 @@ def _root_fields(selections: SelectionSetNode) -> Iterator[FieldNode]:
 
 
 def _define(selections: SelectionSetNode) -> Definition:
-    depth, aliases = 0, 0
+    depth, aliases, directives = 0, 0, 0
     spreads: list[tuple[str, int]] = []
     stack: list[tuple[SelectionNode, int]] = [(node, 1) for node in selections.selections]
     while stack:
         node, level = stack.pop()
+        directives += len(node.directives or ())
         if isinstance(node, FieldNode):
             aliases += node.alias is not None
             # Introspection nests by nature; graphql-core's MaxIntrospectionDepthRule bounds it.
@@ -172,7 +184,7 @@ def _define(selections: SelectionSetNode) -> Definition:
             stack.extend((child, level) for child in node.selection_set.selections)
         elif isinstance(node, FragmentSpreadNode):
             spreads.append((node.name.value, level))
-    return Definition(depth, aliases, tuple(spreads))
+    return Definition(depth, aliases, directives, tuple(spreads))
 
 
 def _depth(definition: Definition, depths: Mapping[str, int]) -> int:
@@ -239,15 +251,20 @@ class CostModel:
 
     def check(self, variables: Mapping[str, Any] | None) -> int:
         """The cost with these variables; DocumentError `COST_LIMIT` when it is more than one operation may cost."""
+        cost = self.measure(variables)
+        if cost > self._limits.cost_max:
+            shown = str(cost) if cost < 10**12 else "more than 10^12"
+            raise DocumentError([refusal("COST_LIMIT", f"the operation costs {shown}, at most {self._limits.cost_max}")])
+        return cost
+
+    def measure(self, variables: Mapping[str, Any] | None) -> int:
+        """The cost with these variables, whatever is allowed."""
         key = self._key(variables or {})
         cost = self._known.get(key)
         if cost is None:
             if len(self._known) >= 64:
                 self._known.clear()
             cost = self._known[key] = self._compute(variables or {})
-        if cost > self._limits.cost_max:
-            shown = str(cost) if cost < 10**12 else "more than 10^12"
-            raise DocumentError([refusal("COST_LIMIT", f"the operation costs {shown}, at most {self._limits.cost_max}")])
         return cost
 
     def check_known(self) -> None:

@@ -12,7 +12,8 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fullon_master_api.errors import GatewayError, TooLarge
+from fullon_master_api.auth.rates import Rates
+from fullon_master_api.errors import GatewayError, RateLimited, TooLarge
 from fullon_master_api.model import Principal
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -25,17 +26,28 @@ class Edge:
     """Gives each request `state.request_id`, `state.user` (or None) and `state.refusal` (why a credential was refused).
 
     A refused credential does not end the request here: public routes answer without one, every other raises the refusal.
-    `foreign_path` is not REST's: GraphQL has an edge of its own.
+    `foreign_path` is not REST's: GraphQL has an edge of its own. `rates` count what is asked under `limited_prefix`; probes and
+    pages are outside it, so that nobody can make a living server look dead.
     """
 
     def __init__(
-        self, app: ASGIApp, *, authenticate: Authenticate, api_key_header: str, body_bytes_max: int, foreign_path: str
+        self,
+        app: ASGIApp,
+        *,
+        authenticate: Authenticate,
+        api_key_header: str,
+        body_bytes_max: int,
+        foreign_path: str,
+        rates: Rates,
+        limited_prefix: str,
     ) -> None:
         self._app = app
         self._foreign_path = foreign_path
         self._authenticate = authenticate
         self._api_key_header = api_key_header
         self._body_bytes_max = body_bytes_max
+        self._rates = rates
+        self._limited_prefix = limited_prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] == self._foreign_path:
@@ -56,15 +68,29 @@ class Edge:
         try:
             bounded = await self._bounded(headers, receive)
             if bounded is None:
-                await self._refuse(send_with_id, request_id)
+                told = f"the body is larger than {self._body_bytes_max} bytes: send less at once"
+                await _refuse(send_with_id, request_id, TooLarge(told))
                 return
             try:
                 state["user"] = await self._authenticate(headers.get("authorization"), headers.get(self._api_key_header))
             except GatewayError as refusal:
                 state["refusal"] = refusal
-            await self._app(scope, bounded, send_with_id)
+            await self._run(scope, bounded, send_with_id)
+        except RateLimited as error:
+            await _refuse(send_with_id, request_id, error)
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on, if its caller may ask as much. Raises RateLimited before anything is sent."""
+        if not scope["path"].startswith(self._limited_prefix):
+            await self._app(scope, receive, send)
+            return
+        address = scope["client"][0] if scope.get("client") else ""
+        caller = Rates.caller(scope["state"]["user"], address)
+        self._rates.spend(caller)
+        with self._rates.running(caller):
+            await self._app(scope, receive, send)
 
     async def _bounded(self, headers: Headers, receive: Receive) -> Receive | None:
         """`receive` of a body within the limit; None where the body is larger."""
@@ -90,9 +116,13 @@ class Edge:
 
         return receive_read
 
-    async def _refuse(self, send: Send, request_id: str) -> None:
-        error = TooLarge(f"the body is larger than {self._body_bytes_max} bytes: send less at once")
-        body = orjson.dumps({"detail": error.message, "code": error.code, "request_id": request_id})
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": error.http_status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+
+async def _refuse(send: Send, request_id: str, error: GatewayError) -> None:
+    body = orjson.dumps({"detail": error.message, "code": error.code, "request_id": request_id})
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if isinstance(error, RateLimited):
+        headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    else:
+        headers.append((b"connection", b"close"))  # The rest of the body is not read.
+    await send({"type": "http.response.start", "status": error.http_status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+import orjson
 from graphql import GraphQLError
 
-from fullon_master_api.executor.answers import DocumentError, refusal
+from fullon_master_api.auth.rates import Caller, Rates
+from fullon_master_api.executor.answers import Answer, DocumentError, refusal
 from fullon_master_api.executor.engine import Engine, Prepared
 from fullon_master_api.model import Principal
 from fullon_master_api.settings import Settings
@@ -33,6 +35,7 @@ class Desk:
     make_context: MakeContext
     settings: Settings
     documents: PersistedDocuments
+    rates: Rates
 
     async def prepare(self, operation: Operation, principal: Principal | None) -> Prepared:
         """The operation, ready to run, if this caller may ask it; DocumentError says why not."""
@@ -48,6 +51,22 @@ class Desk:
             told = f"this server shows its schema to {self.settings.introspection} only"
             raise DocumentError([refusal("FORBIDDEN", told, prepared.operation)])
         return prepared
+
+    def with_cost(
+        self, answer: Answer, prepared: Prepared, operation: Operation, caller: Caller, *, asked: bool = False
+    ) -> Answer:
+        """The answer, with `extensions.cost` where the client asked for it."""
+        if not asked and operation.extensions.get("cost") is not True:
+            return answer
+        cost: dict[str, object] = {
+            "requested": prepared.cost.measure(operation.variables),
+            "max": self.engine.limits.cost_max,
+        }
+        left = self.rates.left(caller)
+        if left is not None:
+            cost["requests"] = {"left": left[0], "perMinute": left[1]}
+        told = orjson.dumps({"cost": cost})
+        return replace(answer, body=answer.body[:-1] + b',"extensions":' + told + b"}")
 
     def may_introspect(self, principal: Principal | None) -> bool:
         """Whether the schema is shown to this caller."""

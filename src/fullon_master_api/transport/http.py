@@ -14,6 +14,7 @@ from graphql import GraphQLError, OperationType
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from fullon_master_api.auth.rates import Caller, Rates
 from fullon_master_api.errors import BadUserInput, Forbidden, GatewayError, ParseFailed, RateLimited, ServerShutdown, TooLarge
 from fullon_master_api.executor.answers import Answer, DocumentError, answer_refused
 from fullon_master_api.executor.engine import Prepared
@@ -26,6 +27,8 @@ from fullon_master_api.transport.streaming import EVENT_STREAM, MULTIPART, SPELL
 JSON: Final = "application/json"
 GRAPHQL_JSON: Final = "application/graphql-response+json"
 HTML: Final = "text/html"
+COST_HEADER: Final = "x-graphql-cost"
+"""A request with this header is told in `extensions.cost` what it cost."""
 
 Page = Callable[[Request], Awaitable[Response]]
 """Answers a browser that opens `/graphql`: GraphiQL."""
@@ -92,8 +95,10 @@ class HttpEndpoint:
         ranges = accepted(request.headers.get("accept", ""))
         if choose_media(request.headers.get("accept")) is None and not (EVENT_STREAM in ranges or MULTIPART in ranges):
             raise NotAcceptable(f"an answer is {JSON} or {GRAPHQL_JSON}: accept one of them")
+        principal = await self._admit(request)
         operations, batched = await self._read(request)
-        principal = await self._desk.authenticate(request.headers)
+        if batched:
+            self._desk.rates.spend(_caller(request, principal), len(operations) - 1)
         if not batched:
             stream = await self._open_stream(asked, operations[0], principal, ranges)
             if stream is not None:
@@ -102,6 +107,16 @@ class HttpEndpoint:
             return _response(asked, answer, status=200 if answer.executed else _document_status(asked))
         answers = [await self._execute_apart(asked, operation, principal) for operation in operations]
         return _response(asked, Answer(b"[" + b",".join(answer.body for answer in answers) + b"]"), status=200)
+
+    async def _admit(self, request: Request) -> Principal | None:
+        """Who asks, if they may ask as much. A credential that does not hold is counted as one of nobody."""
+        try:
+            principal = await self._desk.authenticate(request.headers)
+        except GatewayError:
+            self._desk.rates.spend(_caller(request, None))
+            raise
+        self._desk.rates.spend(_caller(request, principal))
+        return principal
 
     async def _open_stream(
         self, asked: Asked, operation: Operation, principal: Principal | None, ranges: Mapping[str, float]
@@ -115,11 +130,13 @@ class HttpEndpoint:
             return None
         if self._desk.hub.draining:
             raise ServerShutdown("the server is going away: connect again")
+        caller = _caller(asked.request, principal)
+        self._desk.rates.check_running(caller)
         api_key_header = self._desk.settings.api_key_header_name.lower()
         headers = {
             name: asked.request.headers[name] for name in ("authorization", api_key_header) if name in asked.request.headers
         }
-        stream = HttpStream(self._desk, SPELLINGS[media], principal, asked.request_id, headers)
+        stream = HttpStream(self._desk, SPELLINGS[media], principal, asked.request_id, headers, caller)
         return stream_response(stream, stream.read(prepared, operation.variables), asked.request_id)
 
     async def _prepare(self, asked: Asked, operation: Operation, principal: Principal | None) -> Prepared:
@@ -131,7 +148,10 @@ class HttpEndpoint:
     async def _execute(self, asked: Asked, operation: Operation, principal: Principal | None) -> Answer:
         prepared = await self._prepare(asked, operation, principal)
         context = self._desk.make_context(principal, asked.request_id)
-        return await self._desk.engine.execute(prepared, operation.variables, context)
+        caller = _caller(asked.request, principal)
+        with self._desk.rates.running(caller):
+            answer = await self._desk.engine.execute(prepared, operation.variables, context)
+        return self._desk.with_cost(answer, prepared, operation, caller, asked=COST_HEADER in asked.request.headers)
 
     async def _execute_apart(self, asked: Asked, operation: Operation, principal: Principal | None) -> Answer:
         """One of a batch: its refusal is its own answer and not that of the others."""
@@ -169,6 +189,10 @@ class HttpEndpoint:
             if given.get(name):
                 given[name] = read_json(given[name])
         return _operation(given)
+
+
+def _caller(request: Request, principal: Principal | None) -> Caller:
+    return Rates.caller(principal, request.client.host if request.client is not None else "")
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes:

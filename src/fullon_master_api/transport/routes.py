@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.routing import Route, WebSocketRoute
 
+from fullon_master_api.auth.rates import Rates
 from fullon_master_api.executor.engine import Engine
 from fullon_master_api.settings import Settings
 from fullon_master_api.transport.desk import Authenticate, Desk
@@ -24,12 +25,15 @@ def graphql_routes(
     path: str = "/graphql",
     page: Page | None = None,
     find_document: FindDocument | None = None,
+    rates: Rates | None = None,
 ) -> APIRouter:
     """`path` for requests and sockets. `page` answers a browser that opens it; None where there is no GraphiQL.
 
-    `find_document` knows the trusted documents; without it there are none.
+    `find_document` knows the trusted documents; without it there are none. `rates` is shared with
+    the REST routes where there are any.
     """
-    desk = Desk(engine, hub, authenticate, make_context, settings, PersistedDocuments(settings, find_document))
+    documents = PersistedDocuments(settings, find_document)
+    desk = Desk(engine, hub, authenticate, make_context, settings, documents, rates or Rates.from_settings(settings))
     router = APIRouter()
     router.routes.append(Route(path, HttpEndpoint(desk, page).__call__, methods=["GET", "POST"], include_in_schema=False))
     router.routes.append(WebSocketRoute(path, SocketEndpoint(desk)))

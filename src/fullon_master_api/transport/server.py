@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import uvicorn
@@ -86,9 +86,17 @@ class Server(uvicorn.Server):
 
 
 def server_config(
-    app: Any, *, uvloop_enabled: bool, message_bytes_max: int, grace_s: float = GRACE_S, behind_proxy: bool = False
+    app: Any,
+    *,
+    uvloop_enabled: bool,
+    message_bytes_max: int,
+    grace_s: float = GRACE_S,
+    trusted_proxies: Sequence[str] = (),
 ) -> uvicorn.Config:
-    """How uvicorn serves the gateway: no compression of sockets, no access log, our own heartbeat's time limits."""
+    """How uvicorn serves the gateway: no compression of sockets, no access log, our own heartbeat's time limits.
+
+    `X-Forwarded-For` and `X-Forwarded-Proto` are taken from `trusted_proxies` (addresses, networks, `*`) and from nobody else.
+    """
     return uvicorn.Config(
         app,
         loop="uvloop" if uvloop_enabled else "asyncio",
@@ -98,7 +106,8 @@ def server_config(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=behind_proxy,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
         timeout_graceful_shutdown=int(grace_s),
         backlog=BACKLOG,
         lifespan="on",

@@ -11,6 +11,7 @@ from typing import Any, Final
 from graphql import GraphQLError, OperationType
 from structlog.contextvars import bind_contextvars
 
+from fullon_master_api.auth.rates import Caller, Rates
 from fullon_master_api.errors import Forbidden, GatewayError, RateLimited, TokenExpired
 from fullon_master_api.executor.answers import DocumentError, render_error
 from fullon_master_api.logs import get_logger
@@ -48,6 +49,7 @@ class Session:
     """The server's side of one socket, fed by `received`; it never waits, its work is done by tasks of the hub."""
 
     __slots__ = (
+        "_address",
         "_beat_at_s",
         "_behind",
         "_desk",
@@ -64,8 +66,9 @@ class Session:
         "principal",
     )
 
-    def __init__(self, desk: Desk, link: Link, wire: Wire, headers: Mapping[str, str]) -> None:
+    def __init__(self, desk: Desk, link: Link, wire: Wire, headers: Mapping[str, str], address: str) -> None:
         self.principal: Principal | None = None
+        self._address = address
         self._desk = desk
         self._link = link
         self._wire = wire
@@ -90,6 +93,10 @@ class Session:
     @property
     def credential(self) -> object:
         return credential_key(self._headers) if self.principal is not None else None
+
+    @property
+    def caller(self) -> Caller:
+        return Rates.caller(self.principal, self._address)
 
     async def identify(self) -> Principal | None:
         return await self._desk.authenticate(self._headers)
@@ -278,7 +285,11 @@ class Stream:
             if prepared.kind is OperationType.SUBSCRIPTION:
                 await desk.hub.run_stream(self.member, prepared, operation.variables, self._session.principal)
                 return
-            answer = await desk.engine.execute(prepared, operation.variables, self.context())
+            caller = self._session.caller
+            desk.rates.spend(caller)
+            with desk.rates.running(caller):
+                answer = await desk.engine.execute(prepared, operation.variables, self.context())
+            answer = desk.with_cost(answer, prepared, operation, caller)
         except DocumentError as error:
             self._finish(self._errors([render_error(each, self._request_id) for each in error.errors]))
         except Exception as error:  # A coded error is told as itself, a fault of ours as INTERNAL.

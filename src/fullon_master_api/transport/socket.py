@@ -41,7 +41,7 @@ class SocketEndpoint:
             hub.figures.sockets_refused += 1
             await _refuse(scope, send, 403)
             return
-        address = scope["client"][0] if scope.get("client") else ""
+        address = address_of(scope)
         if not hub.admit(address, settings.socket_connections_max, settings.socket_connections_per_address_max):
             await _refuse(scope, send, 503)
             return
@@ -66,11 +66,11 @@ class SocketEndpoint:
         protocol = scope.get("extensions", {}).get(EXTENSION)
         if isinstance(protocol, DetachableProtocol) and protocol.is_detachable():
             connection = Connection(hub.flusher, bytes_max, dismiss)
-            connection.session = Session(self._desk, connection, wire, credentials)
+            connection.session = Session(self._desk, connection, wire, credentials, address_of(scope))
             protocol.detach(connection)
             return True
         link = AsgiLink(send, hub.spawn)
-        session = link.owner = Session(self._desk, link, wire, credentials)
+        session = link.owner = Session(self._desk, link, wire, credentials, address_of(scope))
         try:
             while (message := await receive())["type"] == "websocket.receive":
                 text = message.get("text")
@@ -94,6 +94,11 @@ class SocketEndpoint:
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
         given: dict[str, Any] = {name: query[name][0] for name in QUERY_CREDENTIALS if name in query}
         return protocols.credentials_in(given, api_key_header)
+
+
+def address_of(scope: Scope) -> str:
+    """Where a client connects from; empty where the server does not know."""
+    return str(scope["client"][0]) if scope.get("client") else ""
 
 
 async def _refuse(scope: Scope, send: AsgiSend, status: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from graphql import GraphQLError, OperationType
 from starlette.responses import StreamingResponse
 
+from fullon_master_api.auth.rates import Caller
 from fullon_master_api.errors import GatewayError, TokenExpired
 from fullon_master_api.executor.answers import DocumentError, answer_refused
 from fullon_master_api.executor.engine import Prepared
@@ -72,12 +73,19 @@ class HttpStream:
     """One subscription on one HTTP answer: the hub's outlet, its link, and what the answer is read from."""
 
     def __init__(
-        self, desk: Desk, spelling: Spelling, principal: Principal | None, request_id: str, headers: Mapping[str, str]
+        self,
+        desk: Desk,
+        spelling: Spelling,
+        principal: Principal | None,
+        request_id: str,
+        headers: Mapping[str, str],
+        caller: Caller,
     ) -> None:
         self.paused = False
         self.member = Member(self, self, TRANSPORT_WS, b"")
         self.credentials = dict(headers)
         self._desk = desk
+        self._caller = caller
         self._spelling = spelling
         self._principal = principal
         self._request_id = request_id
@@ -184,6 +192,7 @@ class HttpStream:
         hub.watch(self)
         hub.enroll(self)
         hub.figures.streams += 1
+        self._desk.rates.enter(self._caller)
         task = hub.spawn(self.run(prepared, variables), "http.stream")
         try:
             while self._parts or not self._ended:
@@ -204,6 +213,7 @@ class HttpStream:
             hub.unwatch(self)
             hub.expel(self)
             hub.figures.streams -= 1
+            self._desk.rates.leave(self._caller)
 
 
 def stream_media(ranges: Mapping[str, float], *, subscription: bool) -> str | None:

@@ -21,6 +21,7 @@ from fullon_master_api.apis.orm import Orm, open_orm
 from fullon_master_api.apis.orm.demo import Demo, install_demo
 from fullon_master_api.auth.jwt import Signer
 from fullon_master_api.auth.passwords import open_passwords
+from fullon_master_api.auth.rates import Rates
 from fullon_master_api.auth.sessions import Sessions
 from fullon_master_api.auth.throttle import LoginThrottle
 from fullon_master_api.bus import open_bus
@@ -151,7 +152,13 @@ async def stage(installed: tuple[str, Demo]) -> AsyncGenerator[Stage, None]:
         for router in get_all_routers():
             app.include_router(router, prefix=PREFIX)
         app.add_middleware(
-            Edge, authenticate=sessions.authenticate, api_key_header="X-API-Key", body_bytes_max=100_000, foreign_path="/graphql"
+            Edge,
+            authenticate=sessions.authenticate,
+            api_key_header="X-API-Key",
+            body_bytes_max=100_000,
+            foreign_path="/graphql",
+            rates=Rates(per_user=0, per_address=0, running_max=100),
+            limited_prefix=PREFIX,
         )
 
         def client(user: User | None) -> Client:

@@ -1,0 +1,105 @@
+"""How much one caller may ask: requests a minute, and requests at once; by user, and by address for strangers."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from fullon_master_api.errors import RateLimited
+from fullon_master_api.model import Principal
+from fullon_master_api.settings import Settings
+
+CALLERS_MAX: Final = 50_000
+BUSY_RETRY_S: Final = 1.0
+
+Caller = tuple[str, int | str]
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Requests that are left; refilled with time up to a minute's worth."""
+
+    left: float
+    at_s: float
+
+
+class Rates:
+    """Counted in this process, in memory of bounded size; of callers beyond it, those seen longest ago start anew."""
+
+    def __init__(self, *, per_user: int, per_address: int, running_max: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits = {"user": per_user, "address": per_address}
+        self._running_max = running_max
+        self._clock = clock
+        self._buckets: OrderedDict[Caller, Bucket] = OrderedDict()
+        self._running: Counter[Caller] = Counter()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Rates:
+        return cls(
+            per_user=settings.requests_per_minute_per_user,
+            per_address=settings.requests_per_minute_per_address,
+            running_max=settings.requests_running_max,
+        )
+
+    @staticmethod
+    def caller(principal: Principal | None, address: str) -> Caller:
+        """Whose allowance is used: the user's, from whatever address; the address's, where nobody signed in."""
+        return ("address", address) if principal is None else ("user", principal.uid)
+
+    def spend(self, caller: Caller, requests: int = 1) -> None:
+        """Count requests. Raises RateLimited, which says when to come back."""
+        limit = self._limits[caller[0]]
+        if not limit:
+            return
+        bucket = self._bucket(caller, limit)
+        if bucket.left < requests:
+            wait_s = (requests - bucket.left) * 60 / limit
+            told = f"one {caller[0]} may send {limit} requests a minute: wait {max(1, round(wait_s))} s"
+            raise RateLimited(told, retry_after_s=wait_s)
+        bucket.left -= requests
+
+    def left(self, caller: Caller) -> tuple[int, int] | None:
+        """(requests left, requests a minute); None where they are not limited."""
+        limit = self._limits[caller[0]]
+        return (int(self._bucket(caller, limit).left), limit) if limit else None
+
+    @contextmanager
+    def running(self, caller: Caller) -> Iterator[None]:
+        """While a request of this caller is worked on. Raises RateLimited when too many are."""
+        self.check_running(caller)
+        self.enter(caller)
+        try:
+            yield
+        finally:
+            self.leave(caller)
+
+    def check_running(self, caller: Caller) -> None:
+        """Raises RateLimited when as many requests of this caller run as may."""
+        if self._running[caller] >= self._running_max:
+            told = f"one {caller[0]} may have {self._running_max} requests running: wait for one to end"
+            raise RateLimited(told, retry_after_s=BUSY_RETRY_S)
+
+    def enter(self, caller: Caller) -> None:
+        self._running[caller] += 1
+
+    def leave(self, caller: Caller) -> None:
+        self._running[caller] -= 1
+        if not self._running[caller]:
+            del self._running[caller]
+
+    def _bucket(self, caller: Caller, limit: int) -> Bucket:
+        now_s = self._clock()
+        bucket = self._buckets.get(caller)
+        if bucket is None:
+            bucket = self._buckets[caller] = Bucket(limit, now_s)
+            if len(self._buckets) > CALLERS_MAX:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(caller)
+            bucket.left = min(limit, bucket.left + (now_s - bucket.at_s) * limit / 60)
+            bucket.at_s = now_s
+        return bucket

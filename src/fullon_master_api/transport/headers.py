@@ -1,0 +1,38 @@
+"""Headers that every HTTP answer carries, whatever face it comes from."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+
+
+class SecureHeaders:
+    """`X-Content-Type-Options: nosniff`, and over TLS `Strict-Transport-Security` (RFC 6797, 7.2: never without TLS).
+
+    Behind a proxy that ends TLS, its address must be trusted, or the scheme of its requests is taken for plain HTTP.
+    """
+
+    def __init__(self, app: ASGIApp, *, hsts_max_age_s: int) -> None:
+        self._app = app
+        self._hsts = (b"strict-transport-security", f"max-age={hsts_max_age_s}".encode()) if hsts_max_age_s else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        hsts = self._hsts if scope.get("scheme") == "https" else None
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ())]
+                if NOSNIFF[0] not in (name for name, _ in headers):
+                    headers.append(NOSNIFF)
+                if hsts is not None:
+                    headers.append(hsts)
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
