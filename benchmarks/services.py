@@ -1,10 +1,10 @@
 """How much the services take in: wire updates through ccxt, adapter, cache and bus; trades into the store; dry-run orders.
 
-    python -m benchmarks.services [--seconds 8] [--symbols 4] [--profile]
+    python -m benchmarks.services [--seconds 8] [--symbols 4]
 
 A paper exchange in a process of its own sends as fast as its socket is read. Figures are for this process: updates for each
-second of its CPU time say what one core takes in, whatever else the machine does. `--profile` says where the time goes; the
-profiler itself makes everything slower, so its figures are shares only.
+second of its CPU time say what one core takes in, whatever else the machine does. Where the time goes is told by a profile
+of the seconds after those that were counted; the store's threads are timed by their own clocks.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ import asyncio
 import cProfile
 import os
 import platform
-import pstats
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
+
+from benchmarks.shares import StoreThreads, describe, loop_shares
+from msgspec.structs import replace
 
 from fullon_master_api.apis.cache import open_cache
 from fullon_master_api.apis.ohlcv import open_ohlcv
@@ -33,6 +37,7 @@ from fullon_master_api.apis.orm import open_orm
 from fullon_master_api.bus import open_bus
 from fullon_master_api.exchanges.ccxt_wire import Feed
 from fullon_master_api.exchanges.paper import GeneratedSource, PaperOptions, open_paper
+from fullon_master_api.exchanges.paper.events import MarketEvent, Opened
 from fullon_master_api.logs import configure_logs
 from fullon_master_api.model import Fence, OrderStatus, ServiceName, Ticker
 from fullon_master_api.services.account import AccountService
@@ -45,20 +50,51 @@ from fullon_master_api.settings import Settings
 SYMBOLS = ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD", "ADA/USD", "DOT/USD", "LTC/USD", "BTC/USDT")
 WARM_S = 2.0
 ORDERS = 200
+FLOOD_EVENTS = 5_000
 
 
-async def serve_paper(symbols: tuple[str, ...]) -> None:
+@dataclass(frozen=True)
+class Flood:
+    """The trades of a generated market, made once and then told again and again, later and under new numbers.
+
+    Making a market up costs more than a service takes to collect it; this way the sender is the quicker of the two.
+    """
+
+    symbols: tuple[str, ...]
+    speed: float | None = None
+    waits_for: str | None = None
+
+    def open(self) -> Opened:
+        made = GeneratedSource(symbols=self.symbols, history_hours=0.05, updates_per_s=50.0, speed=None).open()
+        events = list(islice((event for event in made.future if event.trades), FLOOD_EVENTS))
+        return Opened(markets=made.markets, past=made.past, future=again_and_again(events))
+
+
+def again_and_again(events: list[MarketEvent]) -> Iterator[MarketEvent]:
+    span_ns = events[-1].at_ns - events[0].at_ns + 1_000_000
+    told = Counter(event.symbol for event in events for _ in event.trades)
+    for turn in count():
+        for event in events:
+            trades = []
+            for trade in event.trades:
+                at_ns = trade.event_ns + turn * span_ns
+                number = trade.trade_id + turn * told[event.symbol]
+                trades.append(replace(trade, trade_id=number, event_ns=at_ns, time_text=f"{at_ns // 10**9}.{at_ns % 10**9:09d}"))
+            yield MarketEvent(at_ns=event.at_ns + turn * span_ns, symbol=event.symbol, trades=trades)
+
+
+async def serve_paper(symbols: tuple[str, ...], *, flood: bool) -> None:
     """The exchange's own process: prints its URL and sends until it is killed."""
     configure_logs(level="WARNING", json=False, colors=False)
-    source = GeneratedSource(symbols=symbols, history_hours=0.05, updates_per_s=50.0, speed=None)
-    async with open_paper(PaperOptions(source=source)) as paper:
+    generated = GeneratedSource(symbols=symbols, history_hours=0.05, updates_per_s=50.0, speed=None)
+    async with open_paper(PaperOptions(source=Flood(symbols) if flood else generated)) as paper:
         print(paper.url, flush=True)
         await asyncio.Event().wait()
 
 
 @contextmanager
-def paper_process(symbols: tuple[str, ...]) -> Any:
-    command = [sys.executable, "-m", "benchmarks.services", "--serve", ",".join(symbols)]
+def paper_process(symbols: tuple[str, ...], *, flood: bool = False) -> Any:
+    command = [sys.executable, "-m", "benchmarks.services", "--serve", ",".join(symbols), *(["--flood"] if flood else [])]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -110,8 +146,19 @@ class WireCounter:
         Feed.put = counted  # type: ignore[method-assign,assignment]
 
 
-async def measured(run: Awaitable[None], look: Callable[[], tuple[int, int]], seconds: float) -> tuple[int, int, float, float]:
-    """(wire messages, stored, seconds, CPU seconds) of a service while it runs, after it has warmed up."""
+@dataclass(frozen=True)
+class Taken:
+    """What a service took in while it was watched; `shares` is the time by part, told by a profile made afterwards."""
+
+    wire: int
+    stored: int
+    wall_s: float
+    cpu_s: float
+    shares: str
+
+
+async def measured(run: Awaitable[None], look: Callable[[], tuple[int, int]], seconds: float, threads: StoreThreads) -> Taken:
+    """Watch a service after it has warmed up, then profile it for half as long."""
     task = asyncio.ensure_future(run)
     while look()[1] == 0:
         await asyncio.sleep(0.1)
@@ -119,16 +166,21 @@ async def measured(run: Awaitable[None], look: Callable[[], tuple[int, int]], se
             await task
     await asyncio.sleep(WARM_S)
     wire, stored = look()
-    wall, cpu = time.monotonic(), time.process_time()
+    wall_s, cpu_s, store_s = time.monotonic(), time.process_time(), threads.spent_s
     await asyncio.sleep(seconds)
     wire, stored = look()[0] - wire, look()[1] - stored
-    wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+    wall_s, cpu_s = time.monotonic() - wall_s, time.process_time() - cpu_s
+    store_s = threads.spent_s - store_s
+    profile = cProfile.Profile()
+    profile.enable()
+    await asyncio.sleep(seconds / 2)
+    profile.disable()
     task.cancel()
     await asyncio.wait({task})
-    return wire, stored, wall, cpu
+    return Taken(wire, stored, wall_s, cpu_s, describe(loop_shares(profile), loop_s=cpu_s - store_s, store_s=store_s))
 
 
-async def tickers(symbols: tuple[str, ...], seconds: float, counter: WireCounter) -> None:
+async def tickers(symbols: tuple[str, ...], seconds: float, counter: WireCounter, threads: StoreThreads) -> None:
     with paper_process(symbols) as url, tempfile.TemporaryDirectory() as folder:
         async with open_platform(Path(folder), url, symbols) as resources:
             published = 0
@@ -140,12 +192,12 @@ async def tickers(symbols: tuple[str, ...], seconds: float, counter: WireCounter
             topics = [f"ticker:kraken:{symbol}" for symbol in symbols]
             with resources.bus.listen(topics, saw):
                 service = TickerService(resources, await fence_of(resources, ServiceName.TICKER), FeedBoard())
-                result = await measured(service.run(), lambda: (counter.count, published), seconds)
-    report("ticker service", *result, stored_as="tickers stored and published")
+                result = await measured(service.run(), lambda: (counter.count, published), seconds, threads)
+    report("ticker service", result, stored_as="tickers stored and published")
 
 
-async def trades(symbols: tuple[str, ...], seconds: float, counter: WireCounter) -> None:
-    with paper_process(symbols) as url, tempfile.TemporaryDirectory() as folder:
+async def trades(symbols: tuple[str, ...], seconds: float, counter: WireCounter, threads: StoreThreads) -> None:
+    with paper_process(symbols, flood=True) as url, tempfile.TemporaryDirectory() as folder:
         async with open_platform(Path(folder), url, symbols) as resources:
             stored = 0
 
@@ -156,8 +208,8 @@ async def trades(symbols: tuple[str, ...], seconds: float, counter: WireCounter)
             topics = [f"public_trades:kraken:{symbol}" for symbol in symbols]
             with resources.bus.listen(topics, saw):
                 service = OhlcvService(resources, await fence_of(resources, ServiceName.OHLCV), FeedBoard())
-                result = await measured(service.run(), lambda: (counter.count, stored), seconds)
-    report("ohlcv service", *result, stored_as="trades stored, with their candles")
+                result = await measured(service.run(), lambda: (counter.count, stored), seconds, threads)
+    report("ohlcv service", result, stored_as="trades stored, with their candles")
 
 
 async def dry_orders() -> None:
@@ -191,66 +243,33 @@ async def dry_orders() -> None:
     print(f"dry-run order, placed to filled: n {ORDERS}, median {median:.1f} ms, p99 {p99:.1f} ms")
 
 
-def report(what: str, wire: int, stored: int, wall: float, cpu: float, *, stored_as: str) -> None:
+def report(what: str, taken: Taken, *, stored_as: str) -> None:
+    wall_s, cpu_s = taken.wall_s, taken.cpu_s
     print(
-        f"{what}: {wire / cpu:,.0f} wire updates for each CPU second ({wire / wall:,.0f}/s, {100 * cpu / wall:.0f} % of a core), "
-        f"{stored / wall:,.0f}/s {stored_as}; {wall:.1f} s"
+        f"{what}: {taken.wire / cpu_s:,.0f} wire updates for each CPU second ({taken.wire / wall_s:,.0f}/s, "
+        f"{100 * cpu_s / wall_s:.0f} % of a core), {taken.stored / wall_s:,.0f}/s {stored_as}; {wall_s:.1f} s\n"
+        f"  of the time: {taken.shares}"
     )
-
-
-PLACES = (
-    ("ccxt", "/ccxt/"),
-    ("aiohttp", "/aiohttp/"),
-    ("adapter", "/exchanges/"),
-    ("services", "/fullon_master_api/services/"),
-    ("cache", "/apis/cache/"),
-    ("bus", "/fullon_master_api/bus/"),
-    ("broadcaster", "/broadcaster/"),
-    ("ohlcv store", "/apis/ohlcv/"),
-    ("asyncio", "/asyncio/"),
-)
-
-
-def print_shares(profile: cProfile.Profile) -> None:
-    """Own time by the part of the code it was spent in."""
-    spent: Counter[str] = Counter()
-    stats: dict[Any, Any] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
-    for (file, _line, name), (_calls, _primitive, own_s, _total_s, _callers) in stats.items():
-        if "epoll" in name:
-            continue
-        place = next((label for label, part in PLACES if part in file), "builtins and the rest")
-        spent[place] += own_s
-    whole = sum(spent.values())
-    print("  " + ", ".join(f"{place} {100 * own_s / whole:.0f} %" for place, own_s in spent.most_common()))
-
-
-def run(what: Coroutine[Any, Any, None], *, profile: bool) -> None:
-    profiler = cProfile.Profile()
-    if profile:
-        profiler.enable()
-    asyncio.run(what)
-    if profile:
-        profiler.disable()
-        print_shares(profiler)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--symbols", type=int, default=4)
-    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--flood", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        asyncio.run(serve_paper(tuple(options.serve.split(","))))
+        asyncio.run(serve_paper(tuple(options.serve.split(",")), flood=options.flood))
         return
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, commit {commit or 'unknown'}")
     configure_logs(level="WARNING", json=False, colors=False)
     counter, symbols = WireCounter(), SYMBOLS[: options.symbols]
-    run(tickers(symbols, options.seconds, counter), profile=options.profile)
-    run(trades(symbols, options.seconds, counter), profile=options.profile)
-    run(dry_orders(), profile=False)
+    threads = StoreThreads()
+    asyncio.run(tickers(symbols, options.seconds, counter, threads))
+    asyncio.run(trades(symbols, options.seconds, counter, threads))
+    asyncio.run(dry_orders())
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ TYPES: Final = {
     "take-profit": OrderType.TAKE_PROFIT,
     "take-profit-limit": OrderType.TAKE_PROFIT,
 }
+SIDES: Final = {side.value: side for side in Side}
 STATUSES: Final = {
     "pending_new": OrderStatus.PENDING,
     "new": OrderStatus.OPEN,
@@ -128,7 +129,7 @@ def wire_trade(row: dict[str, Any]) -> MarketTrade | None:
         event_ns=event_ns,
         price=price,
         quantity=quantity,
-        side=Side(row["side"]),
+        side=SIDES[row["side"]],
         order_type=TYPES.get(row.get("ord_type", ""), OrderType.UNKNOWN),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -12,6 +13,10 @@ from fullon_master_api.model import DecimalText
 SECOND_NS: Final = 1_000_000_000
 MILLISECOND_NS: Final = 1_000_000
 
+# What nearly every number of a wire is; these need no closer look.
+PLAIN: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII).fullmatch
+POSITIVE: Final = re.compile(r"(?=[0-9.]*[1-9])[0-9]+(?:\.[0-9]+)?", re.ASCII).fullmatch
+
 
 def plain(value: Any) -> DecimalText | None:
     """A number of the wire in plain notation, with the digits it came with; None where there is none.
@@ -21,10 +26,7 @@ def plain(value: Any) -> DecimalText | None:
     if value is None or value == "" or isinstance(value, bool):
         return None
     text = value if isinstance(value, str) else str(value)
-    if text.isdecimal():
-        return text
-    whole, _, part = text.removeprefix("-").partition(".")
-    if whole.isdecimal() and part.isdecimal():
+    if PLAIN(text):
         return text
     try:
         number = Decimal(text)
@@ -35,6 +37,8 @@ def plain(value: Any) -> DecimalText | None:
 
 def positive(value: Any) -> DecimalText | None:
     """As `plain`, and None as well for zero and below: no price and no quantity of a trade is ever that."""
+    if isinstance(value, str) and POSITIVE(value):
+        return value
     text = plain(value)
     return None if text is None or text.startswith("-") or not text.strip("0.") else text
 

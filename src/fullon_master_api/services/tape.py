@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from typing import Final
 
 from fullon_master_api.model import MarketTrade
@@ -13,11 +14,12 @@ SEEN_MAX: Final = 20_000
 """How many trade ids are remembered; a repeat older than that meets the store, which knows it too."""
 
 Key = tuple[int, int, str]
+"""Time in nanoseconds, the exchange's number or -1 where its id is none, the id itself."""
 
 
 def order_of(trade: MarketTrade) -> Key:
     """Place of a trade in its symbol's tape: time, then the exchange's number, for there are many in one millisecond."""
-    return trade.event_ns, int(trade.trade_id) if trade.trade_id.isdecimal() else 0, trade.trade_id
+    return trade.event_ns, int(trade.trade_id) if trade.trade_id.isdecimal() else -1, trade.trade_id
 
 
 class Tape:
@@ -33,6 +35,7 @@ class Tape:
         self.numbered = True
         self.gaps = 0
         self._last = after
+        self._last_key: Key = (-1, -1, "") if after is None else order_of(after)
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._held: dict[str, MarketTrade] = {}
         if after is not None:
@@ -73,7 +76,7 @@ class Tape:
         for trade in ordered:
             self._held.pop(trade.trade_id, None)
             if trade.trade_id not in self._seen:
-                self._give(trade)
+                self._give(trade, order_of(trade))
                 given.append(trade)
         return given + self._release()
 
@@ -82,25 +85,23 @@ class Tape:
         given = sorted(self._held.values(), key=order_of)
         self._held.clear()
         for trade in given:
-            self._give(trade)
+            self._give(trade, order_of(trade))
         return given
 
     def _release(self) -> list[MarketTrade]:
         given = []
-        for trade in sorted(self._held.values(), key=order_of):
-            if not self._follows(trade):
+        for key, trade in sorted(((order_of(trade), trade) for trade in self._held.values()), key=itemgetter(0)):
+            if not self._follows(key):
                 break
             del self._held[trade.trade_id]
-            self._give(trade)
+            self._give(trade, key)
             given.append(trade)
         return given
 
-    def _follows(self, trade: MarketTrade) -> bool:
+    def _follows(self, key: Key) -> bool:
         """True if nothing can be missing between the last trade given and this one."""
-        last = self._last
-        if not self.numbered or last is None or not (trade.trade_id.isdecimal() and last.trade_id.isdecimal()):
-            return True
-        return int(trade.trade_id) <= int(last.trade_id) + 1
+        number, last = key[1], self._last_key[1]
+        return not self.numbered or self._last is None or number < 0 or last < 0 or number <= last + 1
 
     def _learn(self, ordered: Sequence[MarketTrade]) -> None:
         numbers = [int(trade.trade_id) for trade in ordered if trade.trade_id.isdecimal()]
@@ -108,9 +109,9 @@ class Tape:
         if holes or len(numbers) != len(ordered):
             self.numbered = False
 
-    def _give(self, trade: MarketTrade) -> None:
-        if self._last is None or order_of(trade) > order_of(self._last):
-            self._last = trade
+    def _give(self, trade: MarketTrade, key: Key) -> None:
+        if key > self._last_key:
+            self._last, self._last_key = trade, key
         self._seen[trade.trade_id] = None
         if len(self._seen) > SEEN_MAX:
             self._seen.popitem(last=False)
