@@ -21,10 +21,11 @@ from fullon_master_api.services.backoff import Backoff
 from fullon_master_api.services.board import FeedBoard
 from fullon_master_api.services.dry_run import DryRun
 from fullon_master_api.services.heartbeats import Heartbeats
+from fullon_master_api.services.library import load_exchange_library
 from fullon_master_api.services.live_account import LiveAccount, feed_name
 from fullon_master_api.services.markets import MarketRules
 from fullon_master_api.services.order_keeper import OrderKeeper
-from fullon_master_api.services.resources import Resources, load_exchange_library
+from fullon_master_api.services.resources import Resources
 from fullon_master_api.services.roster import Roster
 from fullon_master_api.services.streaming import StreamPolicy, pause
 

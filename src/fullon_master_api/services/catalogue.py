@@ -19,7 +19,8 @@ from fullon_master_api.model import Symbol
 from fullon_master_api.services.backoff import Backoff
 from fullon_master_api.services.board import FeedBoard, FeedGauge
 from fullon_master_api.services.heartbeats import Heartbeats
-from fullon_master_api.services.resources import Resources, load_exchange_library
+from fullon_master_api.services.library import load_exchange_library
+from fullon_master_api.services.resources import Resources
 from fullon_master_api.services.roster import Roster
 from fullon_master_api.services.streaming import pause
 

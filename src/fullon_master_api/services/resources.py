@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Protocol
 
 from fullon_master_api.apis.cache import Cache
@@ -34,35 +30,6 @@ class Resources:
     bus: Bus
     settings: Settings
     open_exchange: OpenExchange
-
-
-async def load_exchange_library() -> None:
-    """Import ccxt beside the event loop: it takes half a second, and seconds on a busy machine, in which no lease is renewed.
-
-    The thread is a daemon: a process that is told to stop meanwhile does not wait for the import to end.
-    """
-    loop = asyncio.get_running_loop()
-    loaded: asyncio.Future[None] = loop.create_future()
-
-    def settle(error: Exception | None) -> None:
-        if loaded.done():  # Whoever waited has gone.
-            return
-        if error is None:
-            loaded.set_result(None)
-        else:
-            loaded.set_exception(error)
-
-    def load() -> None:
-        failed: Exception | None = None
-        try:
-            import_module("fullon_master_api.exchanges.opening")
-        except ImportError as error:
-            failed = error
-        with suppress(RuntimeError):  # The loop was closed meanwhile: nobody waits.
-            loop.call_soon_threadsafe(settle, failed)
-
-    threading.Thread(target=load, name="exchange-library", daemon=True).start()
-    await loaded
 
 
 def exchange_opener(settings: Settings) -> OpenExchange:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,10 +53,12 @@ class Supervisor:
         poll_s: float = POLL_S,
         memory_mb_max: int = 0,
         owner: str | None = None,
+        at_start: Callable[[], None] = lambda: None,
     ) -> None:
+        """`at_start` is called when `run` begins, and must not wait."""
         self._store, self._bus, self._factories = store, bus, dict(factories)
         self._policy = policy or CrashPolicy(heartbeat_s=min(3.0, ttl_s / 3))
-        self._poll_s, self._memory_mb_max = poll_s, memory_mb_max
+        self._poll_s, self._memory_mb_max, self._at_start = poll_s, memory_mb_max, at_start
         self._leases = Leases(store, tuple(self._factories), owner=owner or owner_name(), ttl_s=ttl_s)
         self._runners: dict[ServiceName, Runner] = {}
         self._renewing: asyncio.Task[set[ServiceName]] | None = None
@@ -82,6 +84,7 @@ class Supervisor:
 
     async def run(self) -> None:
         topics = [service_topic(name) for name in self._factories]
+        self._at_start()
         try:
             with self._bus.listen(topics, lambda _topic, _message: self._wake.set()):
                 async with asyncio.TaskGroup() as tasks:

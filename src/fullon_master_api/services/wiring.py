@@ -8,6 +8,7 @@ from functools import partial
 from fullon_master_api.model import ServiceName
 from fullon_master_api.services.account import AccountService
 from fullon_master_api.services.health import HealthMonitor
+from fullon_master_api.services.library import begin_loading
 from fullon_master_api.services.manager import ServiceManager
 from fullon_master_api.services.ohlcv import OhlcvService
 from fullon_master_api.services.resources import Resources
@@ -27,7 +28,10 @@ def service_factories(resources: Resources) -> Mapping[ServiceName, ServiceFacto
 
 
 def build_supervisor(resources: Resources) -> Supervisor:
-    """For a process that runs services: `run()` it in a task group, `stop()` it to end."""
+    """For a process that runs services: `run()` it in a task group, `stop()` it to end.
+
+    It imports ccxt when it begins to run, so that the first start of a service need not wait for that.
+    """
     settings = resources.settings
     return Supervisor(
         resources.orm.services,
@@ -35,6 +39,7 @@ def build_supervisor(resources: Resources) -> Supervisor:
         service_factories(resources),
         ttl_s=settings.lease_ttl_s,
         memory_mb_max=settings.service_memory_mb_max,
+        at_start=begin_loading,
     )
 
 
