@@ -1,4 +1,4 @@
-"""A demo server for one example: the one at `--url`, or an own one on a free port with data that goes away afterwards."""
+"""A demo server for one example, its own or the one at `--url`, and signed-in clients of it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
+from gql import Client
+from gql.transport.httpx import HTTPXAsyncTransport
+from gql.transport.websockets import WebsocketsTransport
 
 ADMIN = ("admin@fullon", "password")
 TRADER = ("trader@fullon", "password")
-READY_S = 60.0
+READY_S = 150.0
+STOP_S = 30.0
 
 
 @contextmanager
 def demo_server(description: str) -> Iterator[str]:
-    """Base URL of a server that answers `GET /readyz` with 200."""
+    """Base URL of a server that answers `GET /readyz` with 200: the one at `--url` or in FULLON_URL, else an own one.
+
+    An own one takes a free port; its data goes away with it.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--url", help="use this running server, as http://127.0.0.1:8000, instead of starting one")
     url = parser.parse_args().url or os.environ.get("FULLON_URL")
@@ -35,10 +43,10 @@ def demo_server(description: str) -> Iterator[str]:
             yield wait_for_ready(server)
         finally:
             server.terminate()
-            code = server.wait(timeout=15)
+            code = server.wait(timeout=STOP_S)
             if server.stdout is not None:
                 server.stdout.close()
-            assert code == 0, f"the demo server ended with {code}, must be 0"
+        assert code == 0, f"the demo server ended with {code}, must be 0"
 
 
 def wait_for_ready(server: subprocess.Popen[str]) -> str:
@@ -63,7 +71,7 @@ def wait_for_ready(server: subprocess.Popen[str]) -> str:
 def log_in(url: str, who: tuple[str, str] = ADMIN) -> str:
     """An access token."""
     mail, password = who
-    answer = httpx.post(f"{url}/api/v1/auth/login", data={"username": mail, "password": password})
+    answer = httpx.post(f"{url}/api/v1/auth/login", data={"username": mail, "password": password}, timeout=30)
     assert answer.status_code == 200, answer.text
     token = answer.json()["access_token"]
     assert isinstance(token, str)
@@ -73,3 +81,29 @@ def log_in(url: str, who: tuple[str, str] = ADMIN) -> str:
 def bearer(token: str) -> dict[str, str]:
     """The header that carries a token."""
     return {"Authorization": f"Bearer {token}"}
+
+
+def rest_client(url: str, who: tuple[str, str] = ADMIN) -> httpx.Client:
+    """Somebody signed in, asking below `/api/v1`."""
+    return httpx.Client(base_url=f"{url}/api/v1", headers=bearer(log_in(url, who)), timeout=30)
+
+
+def graphql_client(url: str, who: tuple[str, str] = ADMIN) -> Client:
+    """Somebody signed in, asking GraphQL over HTTP."""
+    transport = HTTPXAsyncTransport(url=f"{url}/graphql", headers=bearer(log_in(url, who)), timeout=30)
+    return Client(transport=transport, execute_timeout=30)
+
+
+def graphql_socket(url: str, who: tuple[str, str] = ADMIN) -> Client:
+    """Somebody signed in, asking GraphQL over a WebSocket, which carries subscriptions too."""
+    hello = {"authorization": f"Bearer {log_in(url, who)}"}
+    transport = WebsocketsTransport(
+        url.replace("http", "ws", 1) + "/graphql", init_payload=hello, connect_timeout=30, ack_timeout=30
+    )
+    return Client(transport=transport, execute_timeout=30)
+
+
+def answered(answer: httpx.Response, status: int = 200) -> Any:
+    """The body of an answer that must have this status."""
+    assert answer.status_code == status, (answer.request.method, str(answer.request.url), answer.status_code, answer.text)
+    return answer.json()

@@ -7,7 +7,7 @@ from demo import ADMIN, bearer, demo_server, log_in
 
 
 def main() -> None:
-    with demo_server(__doc__ or "") as url, httpx.Client(base_url=url) as http:
+    with demo_server(__doc__ or "") as url, httpx.Client(base_url=url, timeout=30) as http:
         headers = bearer(log_in(url))
         me = http.get("/api/v1/orm/users/me", headers=headers)
         assert me.status_code == 200, me.text

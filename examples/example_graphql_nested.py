@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from demo import TRADER, bearer, demo_server, log_in
-from gql import Client, gql
-from gql.transport.httpx import HTTPXAsyncTransport
+from demo import TRADER, demo_server, graphql_client
+from gql import gql
 
 MARKETS = gql("""
   query Markets {
@@ -36,9 +35,8 @@ MINE = gql("""
 """)
 
 
-async def ask(url: str, token: str) -> None:
-    transport = HTTPXAsyncTransport(url=f"{url}/graphql", headers=bearer(token))
-    async with Client(transport=transport, execute_timeout=20) as session:
+async def ask(url: str) -> None:
+    async with graphql_client(url, TRADER) as session:
         markets = (await session.execute(MARKETS))["symbols"]["nodes"]
         assert {"BTC/USD", "ETH/USD", "SOL/USD"} <= {symbol["symbol"] for symbol in markets}
         for symbol in markets:
@@ -59,7 +57,7 @@ async def ask(url: str, token: str) -> None:
 
 def main() -> None:
     with demo_server(__doc__ or "") as url:
-        asyncio.run(ask(url, log_in(url, TRADER)))
+        asyncio.run(ask(url))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from demo import ADMIN, TRADER, bearer, demo_server, log_in
-from gql import Client, gql
+from demo import ADMIN, TRADER, demo_server, graphql_client
+from gql import gql
 from gql.transport.exceptions import TransportQueryError
-from gql.transport.httpx import HTTPXAsyncTransport
 
 SERVICES = gql("{ services { name state desired heartbeatAt feeds { feed messages error } } }")
 
@@ -22,13 +21,7 @@ CHANGE = """
 
 
 async def control(url: str) -> None:
-    def client(who: tuple[str, str]) -> Client:
-        return Client(
-            transport=HTTPXAsyncTransport(url=f"{url}/graphql", headers=bearer(log_in(url, who)), timeout=30),
-            execute_timeout=30,
-        )
-
-    async with client(ADMIN) as admin:
+    async with graphql_client(url, ADMIN) as admin:
         for service in (await admin.execute(SERVICES))["services"]:
             print(f"{service['name']:15} {service['state']:10} {len(service['feeds'])} feeds")
         for mutation, state in (
@@ -42,7 +35,7 @@ async def control(url: str) -> None:
             assert payload["service"] == {"name": "TICKER", "state": state}, payload
             print(f"{mutation:15} {payload['service']['state']}")
 
-    async with client(TRADER) as trader:
+    async with graphql_client(url, TRADER) as trader:
         try:
             await trader.execute(gql(CHANGE % "stopService"))
         except TransportQueryError as refused:

@@ -7,7 +7,7 @@ from demo import demo_server
 
 
 def main() -> None:
-    with demo_server(__doc__ or "") as url, httpx.Client(base_url=url) as http:
+    with demo_server(__doc__ or "") as url, httpx.Client(base_url=url, timeout=30) as http:
         health = http.get("/health")
         assert health.status_code == 200
         body = health.json()

@@ -7,7 +7,7 @@ from demo import ADMIN, bearer, demo_server
 
 
 def main() -> None:
-    with demo_server(__doc__ or "") as url, httpx.Client(base_url=f"{url}/api/v1/auth") as http:
+    with demo_server(__doc__ or "") as url, httpx.Client(base_url=f"{url}/api/v1/auth", timeout=30) as http:
         answer = http.post("/login", data={"username": ADMIN[0], "password": ADMIN[1]})
         assert answer.status_code == 200, answer.text
         session = answer.json()

@@ -12,7 +12,7 @@ CANDLES_S = 60.0
 
 
 def main() -> None:
-    with demo_server(__doc__ or "") as url, httpx.Client(base_url=f"{url}/api/v1/ohlcv", timeout=10) as http:
+    with demo_server(__doc__ or "") as url, httpx.Client(base_url=f"{url}/api/v1/ohlcv", timeout=30) as http:
         http.headers.update(bearer(log_in(url)))
         until = time.monotonic() + CANDLES_S
         while True:

@@ -7,7 +7,7 @@ from demo import ADMIN, TRADER, bearer, demo_server, log_in
 
 
 def main() -> None:
-    with demo_server(__doc__ or "") as url, httpx.Client(base_url=f"{url}/api/v1/orm") as http:
+    with demo_server(__doc__ or "") as url, httpx.Client(base_url=f"{url}/api/v1/orm", timeout=30) as http:
         for mail, password in (ADMIN, TRADER):
             me = http.get("/users/me", headers=bearer(log_in(url, (mail, password))))
             assert me.status_code == 200, me.text

@@ -7,7 +7,7 @@ from demo import demo_server
 
 
 def main() -> None:
-    with demo_server(__doc__ or "") as url, httpx.Client(base_url=url) as http:
+    with demo_server(__doc__ or "") as url, httpx.Client(base_url=url, timeout=30) as http:
         answer = http.get("/openapi.json")
         assert answer.status_code == 200
         document = answer.json()

@@ -11,6 +11,7 @@ from typing import Final
 from fullon_master_api.app import MasterGateway, open_gateway
 from fullon_master_api.errors import GatewayError
 from fullon_master_api.logs import get_logger
+from fullon_master_api.notify import READY, STOPPING, notify
 from fullon_master_api.settings import Settings
 from fullon_master_api.transport.server import Server, server_config
 
@@ -38,7 +39,7 @@ async def serve(settings: Settings, listener: socket.socket, on_ready: OnReady) 
             grace_s=settings.drain_timeout_s,
             trusted_proxies=settings.trusted_proxies,
         )
-        server = Server(config, on_stop=gateway.stop)
+        server = Server(config, on_stop=lambda: end(gateway))
         async with asyncio.TaskGroup() as siblings:
             siblings.create_task(lasting("server", server.serve_until(stop, listener), stop), name="server")
             if settings.is_embedded:
@@ -56,8 +57,9 @@ async def work(settings: Settings, on_ready: OnReady) -> None:
     async with open_gateway(settings) as gateway, asyncio.TaskGroup() as siblings:
         siblings.create_task(lasting("supervisor", gateway.run_services(), stop), name="supervisor")
         await on_ready(gateway)
+        notify(READY)
         await stop.wait()
-        gateway.stop()
+        end(gateway)
     log.info("worker.stopped")
 
 
@@ -75,6 +77,13 @@ async def announce(server: Server, gateway: MasterGateway, on_ready: OnReady) ->
     while not (found := await gateway.readiness()).ready or (embedded and not found.settled):  # noqa: ASYNC110  stores and leases tell nobody when they are ready
         await asyncio.sleep(READY_POLL_S)
     await on_ready(gateway)
+    notify(READY)
+
+
+def end(gateway: MasterGateway) -> None:
+    """Begin to stop: tell the service manager, the sockets and the supervisor."""
+    notify(STOPPING)
+    gateway.stop()
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 
-READY_S = 90.0
-STOP_S = 10.0
+READY_S = 110.0
+STOP_S = 30.0
 
 
 class DemoProcess:
@@ -42,7 +42,12 @@ class DemoProcess:
 
         threading.Thread(target=read, daemon=True).start()
         while True:
-            line = lines.get(timeout=READY_S)
+            try:
+                line = lines.get(timeout=READY_S)
+            except queue.Empty:
+                process.kill()
+                process.wait()
+                raise RuntimeError(f"the demo was not ready after {READY_S:.0f} s: {log.read_text()[-3000:]}") from None
             if not line:
                 raise RuntimeError(f"the demo ended with {process.wait()}: {log.read_text()[-3000:]}")
             if line.startswith("Ready: "):

@@ -38,16 +38,24 @@ def test_the_original_eight_and_ours_are_there() -> None:
     names = {path.stem for path in EXAMPLES}
 
     assert names >= {
-        "example_health_check",
-        "example_start_server",
-        "example_jwt_login",
-        "example_authenticated_request",
-        "example_swagger_docs",
-        "example_orm_routes",
-        "example_ohlcv_routes",
-        "example_cache_websocket",
-        "example_graphql_nested",
-        "example_watch_ticker",
-        "example_dry_run_order",
-        "example_graphql_services",
+        f"example_{name}"
+        for name in (
+            *("health_check", "start_server", "jwt_login", "authenticated_request", "swagger_docs", "orm_routes"),
+            *("ohlcv_routes", "cache_websocket", "graphql_nested", "graphql_subscriptions", "graphql_services"),
+            *("api_key_auth", "bot_management", "order_management", "trade_analytics", "strategy_management"),
+            *("symbol_operations", "exchange_catalog", "dashboard_views", "service_control", "resume"),
+        )
     }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)  # Some twenty servers are started, two at a time.
+def test_all_examples_run_with_servers_of_their_own_and_leave_nothing_behind(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "FULLON_URL"} | {"TMPDIR": str(tmp_path)}
+    command = [sys.executable, str(EXAMPLES[0].parent / "run_all_examples.py")]
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1400, check=False)
+
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    assert f"{len(EXAMPLES)} passed, 0 failed" in done.stdout
+    assert list(tmp_path.iterdir()) == []
