@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from strawberry.fastapi import BaseContext, GraphQLRouter
 
@@ -23,6 +24,7 @@ from benchmarks.executor_data import QUERIES, Ctx, schemas
 from fullon_master_api.bus import open_bus
 from fullon_master_api.executor.engine import Engine
 from fullon_master_api.settings import Settings
+from fullon_master_api.transport.direct import DirectPosts
 from fullon_master_api.transport.hub import Hub
 from fullon_master_api.transport.routes import graphql_routes
 
@@ -52,9 +54,9 @@ async def serve_fullon() -> None:
     async with open_bus("memory://") as bus, Hub(bus, engine, lambda _principal, _request_id: Ctx()) as hub:
         app = FastAPI()
         make_context = hub.make_context
-        app.include_router(
-            graphql_routes(engine, hub, nobody, make_context, Settings(_env_file=None, requests_per_minute_per_address=0))
-        )
+        routes = graphql_routes(engine, hub, nobody, make_context, Settings(_env_file=None, requests_per_minute_per_address=0))
+        app.include_router(routes)
+        app.add_middleware(DirectPosts, endpoint=routes.endpoint, path=routes.path)
         await serve(app)
 
 
@@ -90,4 +92,6 @@ async def serve_constant() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run({"fullon": serve_fullon, "strawberry": serve_strawberry, "constant_bytes": serve_constant}[sys.argv[1]]())
+    serving = {"fullon": serve_fullon, "strawberry": serve_strawberry, "constant_bytes": serve_constant}[sys.argv[1]]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serving())

@@ -48,6 +48,7 @@ from fullon_master_api.services.resources import Resources, exchange_opener
 from fullon_master_api.services.supervisor import Supervisor
 from fullon_master_api.services.wiring import build_manager, build_supervisor
 from fullon_master_api.settings import Settings
+from fullon_master_api.transport.direct import DirectPosts
 from fullon_master_api.transport.figures import HubCollector
 from fullon_master_api.transport.headers import SecureHeaders
 from fullon_master_api.transport.hub import Hub
@@ -115,19 +116,19 @@ class MasterGateway:
         install_faults(app)
         rates = Rates.from_settings(settings)
         page = self._page if settings.graphiql_enabled else None
-        app.include_router(
-            graphql_routes(
-                self.engine,
-                self.hub,
-                self._authenticate,
-                self._context,
-                settings,
-                path=GRAPHQL_PATH,
-                page=page,
-                find_document=stores.orm.documents.text_of,
-                rates=rates,
-            )
+        graphql = graphql_routes(
+            self.engine,
+            self.hub,
+            self._authenticate,
+            self._context,
+            settings,
+            path=GRAPHQL_PATH,
+            page=page,
+            find_document=stores.orm.documents.text_of,
+            rates=rates,
         )
+        app.include_router(graphql)
+        app.add_middleware(DirectPosts, endpoint=graphql.endpoint, path=GRAPHQL_PATH)
         app.include_router(root_router(settings))
         app.include_router(probe_router(self.readiness))
         app.include_router(health_router(HealthDesk(self.resources, stores.services)))

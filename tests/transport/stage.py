@@ -26,6 +26,7 @@ from fullon_master_api.executor.fields import batched, rooted
 from fullon_master_api.executor.live import PUBLIC, Delivery, Feed, Snapshot, live, own_share, read_stream_cursor, stream_cursor
 from fullon_master_api.model import Event, MarketTrades, Principal, Role, Scope, Ticker
 from fullon_master_api.settings import Settings
+from fullon_master_api.transport.direct import DirectPosts
 from fullon_master_api.transport.hub import Hub
 from fullon_master_api.transport.persisted import FindDocument
 from fullon_master_api.transport.routes import graphql_routes
@@ -322,9 +323,9 @@ async def open_stage(
     async with open_backstage(timeout_s=timeout_s, **changes) as stage:
         app = FastAPI()
         make_context = stage.hub.make_context
-        app.include_router(
-            graphql_routes(stage.engine, stage.hub, stage.door, make_context, stage.settings, find_document=find_document)
-        )
+        routes = graphql_routes(stage.engine, stage.hub, stage.door, make_context, stage.settings, find_document=find_document)
+        app.include_router(routes)
+        app.add_middleware(DirectPosts, endpoint=routes.endpoint, path=routes.path)
         config = server_config(
             app,
             uvloop_enabled=False,

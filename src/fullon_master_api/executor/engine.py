@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +20,7 @@ from fullon_master_api.executor.documents import Documents, Prepared, Recent, op
 from fullon_master_api.executor.emission import Objects
 from fullon_master_api.executor.explain import explain
 from fullon_master_api.executor.limits import STRAWBERRY, Limits
+from fullon_master_api.executor.outcomes import OutOfTime, within
 from fullon_master_api.executor.plan import Planner, Plans
 from fullon_master_api.executor.run import Frame
 
@@ -130,13 +130,11 @@ class Engine:
         except DocumentError as error:
             return error.answer(request_id)
         try:
-            async with asyncio.timeout(self.limits.timeout_s) as limit:
-                return await self._answer(prepared, variables, context, root)
-        except TimeoutError:
-            if not limit.expired():
-                raise
+            answer: Answer = await within(self.limits.timeout_s, self._answer(prepared, variables, context, root))
+        except OutOfTime:
             told = f"the operation took longer than {self.limits.timeout_s:g} s and was stopped"
-            return answer_executed(None, [refusal("TIMEOUT", told)], request_id)
+            answer = answer_executed(None, [refusal("TIMEOUT", told)], request_id)
+        return answer
 
     async def _answer(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, root: Any) -> Answer:
         given = dict(variables or {})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine, Generator
+from types import coroutine
 from typing import Any
 
 from graphql.pyutils import is_awaitable
@@ -11,6 +12,10 @@ from graphql.pyutils import is_awaitable
 
 class Cancelled(Exception):
     """A resolver was cancelled while its operation was not."""
+
+
+class OutOfTime(Exception):
+    """Something took longer than it was given."""
 
 
 def raise_if_cancelled() -> None:
@@ -43,3 +48,33 @@ async def outcomes(values: list[Any]) -> list[Any]:
             tasks = {position: group.create_task(outcome(values[position])) for position in waiting}
         found = {position: task.result() for position, task in tasks.items()}
     return [found.get(position, value) for position, value in enumerate(values)]
+
+
+async def within(seconds: float, running: Coroutine[Any, Any, Any]) -> Any:
+    """What it gives, or OutOfTime after that long. One that never waits costs no timer: nothing could stop it."""
+    try:
+        first = running.send(None)
+    except StopIteration as done:
+        return done.value
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await _rest(running, first)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise OutOfTime from None
+
+
+@coroutine
+def _rest(running: Coroutine[Any, Any, Any], waited: Any) -> Generator[Any, Any, Any]:
+    """What is left of a coroutine that has begun, and waits for `waited`."""
+    while True:
+        try:
+            try:
+                told = yield waited
+            except BaseException as error:  # Whatever the loop says is said to the coroutine.
+                waited = running.throw(error)
+            else:
+                waited = running.send(told)
+        except StopIteration as done:
+            return done.value

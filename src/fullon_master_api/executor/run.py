@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from inspect import isawaitable
+from types import CoroutineType
 from typing import Any, Final
 
 from graphql import get_argument_values, is_non_null_type
@@ -159,7 +160,8 @@ class Frame:
                     answers = await answers
                 return check_batch(way.function, answers, len(rows))
             if way.kind is Kind.ROOTED:
-                return [way.function(self._ctx, **arguments) for _ in rows]
+                value = way.function(self._ctx, **arguments)
+                return [await value if type(value) is CoroutineType else value]
             return [_call(item, way.function, row, arguments) for row in rows]
         except asyncio.CancelledError:
             raise_if_cancelled()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -29,6 +30,8 @@ GRAPHQL_JSON: Final = "application/graphql-response+json"
 HTML: Final = "text/html"
 COST_HEADER: Final = "x-graphql-cost"
 """A request with this header is told in `extensions.cost` what it cost."""
+CONTENT_TYPES: Final = {media: (b"content-type", f"{media}; charset=utf-8".encode()) for media in (JSON, GRAPHQL_JSON)}
+NO_STORE: Final = (b"cache-control", b"no-store")
 
 Page = Callable[[Request], Awaitable[Response]]
 """Answers a browser that opens `/graphql`: GraphiQL."""
@@ -56,6 +59,21 @@ class WrongMethod(GatewayError):
     """A mutation may change things, so it is never done by GET."""
 
     code, http_status = "BAD_USER_INPUT", 405
+
+
+class Finished(Response):
+    """An answer whose headers are bytes already."""
+
+    def __init__(self, body: bytes, status: int, media: str, request_id: str) -> None:
+        self.status_code = status
+        self.body = body
+        self.background = None
+        self.raw_headers = [
+            (b"x-request-id", request_id.encode()),
+            CONTENT_TYPES[media],
+            NO_STORE,
+            (b"content-length", b"%d" % len(body)),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +218,19 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > bytes_max:
         raise TooLarge(f"the body has {length} bytes, at most {bytes_max} are read")
-    parts, size = [], 0
-    async for part in request.stream():
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
         size += len(part)
         if size > bytes_max:
             raise TooLarge(f"the body has more than {bytes_max} bytes")
+        if not message.get("more_body", False):
+            return b"".join([*parts, part]) if parts else part
         parts.append(part)
-    return b"".join(parts)
 
 
 def read_json(text: str | bytes) -> Any:
@@ -229,6 +253,7 @@ def _operation(body: Any) -> Operation:
 # ---- media types and answers -------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)
 def accepted(header: str) -> Mapping[str, float]:
     """Media ranges of an Accept header with their weights, as they stand."""
     found: dict[str, float] = {}
@@ -242,6 +267,7 @@ def accepted(header: str) -> Mapping[str, float]:
     return {media: weight for media, weight in found.items() if media and weight > 0}
 
 
+@lru_cache(maxsize=256)
 def choose_media(header: str | None) -> str | None:
     """The media type of the answer; None where the client takes neither. Without a wish it is application/json."""
     if header is None or not header.strip():
@@ -266,8 +292,7 @@ def _document_status(asked: Asked) -> int:
 
 
 def _response(asked: Asked, answer: Answer, *, status: int) -> Response:
-    headers = {"x-request-id": asked.request_id, "content-type": f"{asked.media}; charset=utf-8", "cache-control": "no-store"}
-    return Response(answer.body, status, headers)
+    return Finished(answer.body, status, asked.media, asked.request_id)
 
 
 def _refused(asked: Asked, error: Exception) -> Response:

@@ -15,6 +15,17 @@ from fullon_master_api.transport.persisted import FindDocument, PersistedDocumen
 from fullon_master_api.transport.socket import SocketEndpoint
 
 
+class GraphqlRoutes(APIRouter):
+    """The routes, and the endpoint behind those of requests, for `DirectPosts`."""
+
+    def __init__(self, desk: Desk, path: str, page: Page | None) -> None:
+        super().__init__()
+        self.path = path
+        self.endpoint = HttpEndpoint(desk, page)
+        self.routes.append(Route(path, self.endpoint.__call__, methods=["GET", "POST"], include_in_schema=False))
+        self.routes.append(WebSocketRoute(path, SocketEndpoint(desk)))
+
+
 def graphql_routes(
     engine: Engine,
     hub: Hub,
@@ -26,7 +37,7 @@ def graphql_routes(
     page: Page | None = None,
     find_document: FindDocument | None = None,
     rates: Rates | None = None,
-) -> APIRouter:
+) -> GraphqlRoutes:
     """`path` for requests and sockets. `page` answers a browser that opens it; None where there is no GraphiQL.
 
     `find_document` knows the trusted documents; without it there are none. `rates` is shared with
@@ -34,7 +45,4 @@ def graphql_routes(
     """
     documents = PersistedDocuments(settings, find_document)
     desk = Desk(engine, hub, authenticate, make_context, settings, documents, rates or Rates.from_settings(settings))
-    router = APIRouter()
-    router.routes.append(Route(path, HttpEndpoint(desk, page).__call__, methods=["GET", "POST"], include_in_schema=False))
-    router.routes.append(WebSocketRoute(path, SocketEndpoint(desk)))
-    return router
+    return GraphqlRoutes(desk, path, page)
