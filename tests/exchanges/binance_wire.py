@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -15,6 +16,7 @@ from urllib.parse import parse_qsl
 from aiohttp import WSMsgType, web
 
 START_MS: Final = 1_700_000_000_123
+MARKET_PRICE: Final = "100.00000000"
 PAIRS: Final = {"BTCUSDT": ("BTC", "USDT", "0.01000000", "0.00001000"), "ETHUSDT": ("ETH", "USDT", "0.01000000", "0.00010000")}
 
 
@@ -25,6 +27,8 @@ class BinanceWire:
     key: str
     secret: str
     url: str = ""
+    now_ms: int = START_MS
+    refuse: bool = False  # new sockets are closed at once
     trades: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {pair: [] for pair in PAIRS})
     balances: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
     orders: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -33,6 +37,7 @@ class BinanceWire:
     users: set[web.WebSocketResponse] = field(default_factory=set)
     requests: list[str] = field(default_factory=list)
     sockets: set[web.WebSocketResponse] = field(default_factory=set)
+    transports: set[asyncio.Transport] = field(default_factory=set)
 
     def trade(
         self, pair: str, *, number: int, price: str = "100.00000000", quantity: str = "0.00012300", at_ms: int = START_MS
@@ -68,29 +73,58 @@ class BinanceWire:
         for socket in list(self.users):
             await socket.send_json({"subscriptionId": 0, "event": event})
 
-    async def push_execution(self, number: int, *, kind: str, status: str, last: str = "0", trade: int = -1) -> None:
-        """An `executionReport` on an order; with `trade` it is a fill of `last` at the order's price."""
+    async def push_execution(
+        self, number: int, *, kind: str, status: str, last: str = "0", trade: int = -1, price: str | None = None
+    ) -> None:
+        """An `executionReport` on an order; with `trade` it is a fill of `last` at the order's price or at this one."""
         order = self.orders[number]
         order["status"] = status
+        price = price or order["price"]
         if trade >= 0:
+            cost = Decimal(price) * Decimal(last)
             order["executedQty"] = str(Decimal(order["executedQty"]) + Decimal(last))
+            order["cummulativeQuoteQty"] = str(Decimal(order["cummulativeQuoteQty"]) + cost)
             self.fills.append(
                 {
-                    "symbol": order["symbol"], "id": trade, "orderId": number, "price": order["price"], "qty": last,
-                    "quoteQty": str(Decimal(order["price"]) * Decimal(last)), "commission": "0.00001000",
-                    "commissionAsset": "USDT", "time": START_MS + trade, "isBuyer": True, "isMaker": True,
+                    "symbol": order["symbol"], "id": trade, "orderId": number, "price": price, "qty": last,
+                    "quoteQty": str(cost), "commission": "0.00001000", "commissionAsset": "USDT", "time": self.now_ms + trade,
+                    "isBuyer": order["side"] == "BUY", "isMaker": order["type"] == "LIMIT",
                 }
             )  # fmt: skip
-        event = {"e": "executionReport", "E": START_MS, "s": order["symbol"], "c": order["clientOrderId"], "S": order["side"]}
+        event = {"e": "executionReport", "E": self.now_ms, "s": order["symbol"], "c": order["clientOrderId"], "S": order["side"]}
         event |= {"o": order["type"], "f": "GTC", "q": order["origQty"], "p": order["price"], "P": "0.00", "F": "0.00", "g": -1}
         event |= {"C": "", "x": kind, "X": status, "r": "NONE", "i": number, "l": last, "z": order["executedQty"]}
-        event |= {"L": order["price"], "n": "0.00001000", "N": "USDT", "T": START_MS + max(trade, 0), "t": trade, "w": True}
-        event |= {"m": True, "O": START_MS, "Z": str(Decimal(order["price"]) * Decimal(order["executedQty"])), "Y": "0", "Q": "0"}
+        event |= {"L": price if trade >= 0 else "0.00", "n": "0.00001000" if trade >= 0 else "0", "N": "USDT", "t": trade}
+        event |= {
+            "T": self.now_ms + max(trade, 0),
+            "w": order["status"] == "NEW",
+            "m": order["type"] == "LIMIT",
+            "O": self.now_ms,
+        }
+        event |= {"Z": order["cummulativeQuoteQty"], "Y": str(Decimal(price) * Decimal(last)), "Q": "0"}
         await self.push_user(event)
+
+    async def execute(self, number: int, last: str, price: str) -> None:
+        """Fill so much of an order: book it, and tell it as Binance does, an execution and then the balances it changed."""
+        order = self.orders[number]
+        base, quote, *_ = PAIRS[order["symbol"]]
+        sign = 1 if order["side"] == "BUY" else -1
+        for asset, change in ((base, sign * Decimal(last)), (quote, -sign * Decimal(last) * Decimal(price))):
+            free, held = self.balances.get(asset, (Decimal(0), Decimal(0)))
+            self.balances[asset] = (free + change, held)
+        whole = Decimal(order["executedQty"]) + Decimal(last) == Decimal(order["origQty"])
+        status, trade = "FILLED" if whole else "PARTIALLY_FILLED", len(self.fills) + 1
+        await self.push_execution(number, kind="TRADE", status=status, last=last, trade=trade, price=price)
+        await self.push_balances()
 
     async def push_balances(self) -> None:
         rows = [{"a": asset, "f": str(free), "l": str(locked)} for asset, (free, locked) in self.balances.items()]
-        await self.push_user({"e": "outboundAccountPosition", "E": START_MS, "u": START_MS, "B": rows})
+        await self.push_user({"e": "outboundAccountPosition", "E": self.now_ms, "u": self.now_ms, "B": rows})
+
+    def drop_sockets(self) -> None:
+        """Cut every open socket without a goodbye."""
+        for transport in list(self.transports):
+            transport.abort()
 
     # ---- REST --------------------------------------------------------------------------------------------------------
 
@@ -111,7 +145,15 @@ class BinanceWire:
             "account": self._account, "openOrders": self._open, "myTrades": self._fills,
         }  # fmt: skip
         if name == "order":
-            return self._order(request.method, query)
+            answer = self._order(request.method, query)
+            if request.method == "POST" and answer.status == 200 and query["type"] == "MARKET":
+                number = len(self.orders)
+                await self.push_execution(number, kind="NEW", status="NEW")
+                await self.execute(number, query["quantity"], MARKET_PRICE)  # Told before it is answered, as it may be.
+                return web.json_response(self.orders[number])
+            if request.method == "DELETE" and answer.status == 200:
+                await self.push_execution(int(query["orderId"]), kind="CANCELED", status="CANCELED")
+            return answer
         return web.json_response(answers[name](query))
 
     def _info(self, _: dict[str, str]) -> Any:
@@ -171,20 +213,27 @@ class BinanceWire:
         rows = [row for row in self.fills if row["symbol"] == query["symbol"] and row["time"] >= int(query.get("startTime", 0))]
         return rows[: int(query.get("limit", 500))]
 
+    def order_by_hand(self, pair: str, side: str, quantity: str, price: str) -> int:
+        """An order placed at the exchange itself; answers its number."""
+        return self._accept({"symbol": pair, "side": side, "quantity": quantity, "price": price, "type": "LIMIT"})
+
+    def _accept(self, query: dict[str, str]) -> int:
+        number = len(self.orders) + 1
+        self.orders[number] = {
+            "symbol": query["symbol"], "orderId": number, "clientOrderId": query.get("newClientOrderId", f"c{number}"),
+            "price": query.get("price", "0"), "origQty": query["quantity"], "executedQty": "0", "cummulativeQuoteQty": "0",
+            "status": "NEW", "timeInForce": "GTC", "type": query["type"], "side": query["side"], "time": self.now_ms,
+            "transactTime": self.now_ms, "updateTime": self.now_ms,
+        }  # fmt: skip
+        return number
+
     def _order(self, method: str, query: dict[str, str]) -> web.Response:
         if method == "POST":
             if Decimal(query["quantity"]) > 100:
                 return web.json_response(
                     {"code": -2010, "msg": "Account has insufficient balance for requested action."}, status=400
                 )
-            number = len(self.orders) + 1
-            self.orders[number] = {
-                "symbol": query["symbol"], "orderId": number, "clientOrderId": query.get("newClientOrderId", f"c{number}"),
-                "price": query.get("price", "0"), "origQty": query["quantity"], "executedQty": "0", "cummulativeQuoteQty": "0",
-                "status": "NEW", "timeInForce": "GTC", "type": query["type"], "side": query["side"], "time": START_MS,
-                "transactTime": START_MS, "updateTime": START_MS,
-            }  # fmt: skip
-            return web.json_response(self.orders[number])
+            return web.json_response(self.orders[self._accept(query)])
         order = self.orders.get(int(query["orderId"]))
         if order is None or order["symbol"] != query["symbol"]:
             code = -2011 if method == "DELETE" else -2013
@@ -197,8 +246,13 @@ class BinanceWire:
 
     async def stream(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(compress=False)
+        transport = request.transport
+        assert transport is not None
+        if self.refuse:
+            raise web.HTTPServiceUnavailable
         await socket.prepare(request)
         self.sockets.add(socket)
+        self.transports.add(transport)
         async for message in socket:
             asked = json.loads(message.data) if message.type is WSMsgType.TEXT else {}
             for name in asked.get("params", ()):
@@ -208,12 +262,18 @@ class BinanceWire:
         for readers in self.streams.values():
             readers.discard(socket)
         self.sockets.discard(socket)
+        self.transports.discard(transport)
         return socket
 
     async def user(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(compress=False)
+        transport = request.transport
+        assert transport is not None
+        if self.refuse:
+            raise web.HTTPServiceUnavailable
         await socket.prepare(request)
         self.sockets.add(socket)
+        self.transports.add(transport)
         async for message in socket:
             asked = json.loads(message.data)
             params = dict(asked["params"])
@@ -227,6 +287,7 @@ class BinanceWire:
                 await socket.send_json({"id": asked["id"], "status": 400, "error": error})
         self.users.discard(socket)
         self.sockets.discard(socket)
+        self.transports.discard(transport)
         return socket
 
     @property

@@ -300,13 +300,16 @@ class CcxtExchange(CcxtRest):
         return states
 
     async def fetch_fills(self, *, since_ns: int, symbols: Sequence[str] | None = None) -> list[Fill]:
-        """Own executions from `since_ns` on, oldest first, in `symbols`, or in every market with an order seen here."""
+        """Own executions from `since_ns` on, oldest first, in those of `symbols` that the exchange has.
+
+        Without `symbols`: in every market with an order that was seen here, or is open.
+        """
         await self.ready()
         if symbols is None:
             await self.fetch_open_orders()  # Remembers the market of each.
-            symbols = sorted(set(self._symbols.values()))
+            symbols = list(self._symbols.values())
         fills: list[Fill] = []
-        for symbol in symbols:
+        for symbol in sorted(self.wire.markets.keys() & set(symbols)):
             since_ms = since_ns // 1_000_000
             while True:
                 rows = await self.call_private(self.wire.fetch_my_trades, symbol, since_ms, FILLS_PAGE)

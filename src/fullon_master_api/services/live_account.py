@@ -67,6 +67,7 @@ class LiveAccount:
         self.balances: dict[str, Balance] = {}
         self.synced = asyncio.Event()
         self._doubts: dict[int, int] = {}
+        self._everywhere = True  # the fills of all known markets are to be read
 
     async def run(self) -> None:
         """Raises: ExchangeDenied when the credentials are not accepted; StaleEpoch."""
@@ -104,7 +105,11 @@ class LiveAccount:
                 await self._keep(fills)
 
         gauge = self._board.feed(feed_name(self.account, "fills"))
-        await keep_streaming(self.adapter.stream_fills, take, gauge=gauge, policy=self._policy, on_open=self._due.set)
+        await keep_streaming(self.adapter.stream_fills, take, gauge=gauge, policy=self._policy, on_open=self._reconnected)
+
+    def _reconnected(self) -> None:
+        self._everywhere = True
+        self._due.set()
 
     async def _stream_balances(self) -> None:
         gauge = self._board.feed(feed_name(self.account, "balances"))
@@ -151,8 +156,21 @@ class LiveAccount:
         self.synced.set()
 
     async def _read_fills(self) -> None:
-        fills = await self.adapter.fetch_fills(since_ns=self._fills.since_ns)
+        """Most exchanges tell fills by market. After a (re)connect all markets are asked that we know of, because an order may
+        have been placed and filled by hand meanwhile; later those where this connection has seen an order."""
+        everywhere, self._everywhere = self._everywhere, False  # A reconnect in the middle asks for it again.
+        try:
+            symbols = sorted(await self._known_symbols()) if everywhere else None
+            fills = await self.adapter.fetch_fills(since_ns=self._fills.since_ns, symbols=symbols)
+        except (Unavailable, ExchangeRefused):
+            self._everywhere |= everywhere
+            raise
         await self._keep(fills)
+
+    async def _known_symbols(self) -> set[str]:
+        """The catalogue's symbols of the exchange, and those that were ever traded here."""
+        listed = await self._with.orm.symbols.active([self.account.exchange])
+        return {symbol.symbol for symbol in listed} | self._fills.positions.symbols
 
     async def _learn_ended(self, orders: Sequence[Order]) -> None:
         """Orders that we thought open and the exchange does not list as open."""

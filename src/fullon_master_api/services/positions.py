@@ -43,6 +43,11 @@ class PositionBook:
                 updated_ns=max(before.updated_ns, int(trade.time.timestamp() * 1_000_000) * 1_000),
             )
 
+    @property
+    def symbols(self) -> set[str]:
+        """Every symbol that was ever traded."""
+        return set(self._positions)
+
     def open(self) -> list[Position]:
         """Those that hold something, by symbol."""
         held = (position for position in self._positions.values() if position.quantity)
