@@ -21,7 +21,7 @@ PAGES := $(shell find ui -path ui/node_modules -prune -o -type f ! -name generat
 # The short profile leaves out what is marked slow; the ci profile runs everything.
 SELECT := $(if $(filter short,$(PROFILE)),-m "not slow",)
 
-.PHONY: help env run test check format-check lint types imports bench schema reference build clean
+.PHONY: help env run test check format-check lint types imports security audit bench schema reference build clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,7 +46,7 @@ run: env ## Start the demo on 127.0.0.1 (PORT=8000, DATA_DIR=.fullon)
 test: env ## Run the tests (PROFILE=short, under 10 minutes; PROFILE=ci runs all)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(SELECT)
 
-check: format-check lint types imports test ## All that must hold before a commit lands: format, lint, types, imports, tests
+check: format-check lint types imports security test ## All that must hold before a commit lands: format, lint, types, imports, bandit, tests
 
 format-check: env
 	@$(BIN)/ruff format --check .
@@ -59,6 +59,12 @@ types: env
 
 imports: env
 	@$(BIN)/lint-imports
+
+security: env
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml src hatch_build.py
+
+audit: env ## Ask the public advisories about every installed package (needs the internet)
+	@$(BIN)/pip-audit --strict --skip-editable --progress-spinner off
 
 bench: env ## Run the benchmarks, one after the other (BENCH="bus ohlcv" runs these two)
 	@for name in $(BENCH); do echo "== $$name"; $(BIN)/python "benchmarks/$$name.py"; done

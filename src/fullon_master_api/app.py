@@ -144,14 +144,20 @@ class MasterGateway:
             app.include_router(router, prefix=f"{prefix}/ohlcv")
         app.mount(f"{prefix}/cache", rest_cache.create_app(self._cache_desk))
         mount_pages(app)
+        self._add_edges(app, rates)
+        return app
+
+    def _add_edges(self, app: FastAPI, rates: Rates) -> None:
+        """What every request passes, the last one first."""
+        settings = self.settings
         app.add_middleware(
             Edge,
-            authenticate=stores.sessions.authenticate,
+            authenticate=self.stores.sessions.authenticate,
             api_key_header=settings.api_key_header_name,
             body_bytes_max=settings.body_bytes_max,
             foreign_path=GRAPHQL_PATH,
             rates=rates,
-            limited_prefix=prefix,
+            limited_prefix=settings.api_prefix,
         )
         app.add_middleware(SecureHeaders, hsts_max_age_s=settings.hsts_max_age_s)
         if settings.cors_origins:
@@ -162,7 +168,6 @@ class MasterGateway:
                 allow_methods=settings.cors_allow_methods,
                 allow_headers=settings.cors_allow_headers,
             )
-        return app
 
     def _cache_desk(self) -> rest_cache.Desk:
         stores = self.stores

@@ -29,6 +29,7 @@ from fullon_master_api.files import export_command, import_command
 from fullon_master_api.logs import configure_logs
 from fullon_master_api.people import people
 from fullon_master_api.schema import build_schema
+from fullon_master_api.schema.differences import Impact, schema_changes
 from fullon_master_api.settings import Settings
 from fullon_master_api.terminal.services import services_command
 from fullon_master_api.terminal.watch import watch_command
@@ -198,9 +199,20 @@ def token(
 
 
 @cli.command()
-def schema() -> None:
+def schema(
+    against: Annotated[
+        Path | None, typer.Option(help="Print instead what changed since this SDL; exit with 1 where clients break.", exists=True)
+    ] = None,
+) -> None:
     """Print the GraphQL schema."""
-    typer.echo(build_schema().as_str())
+    printed = build_schema().as_str()
+    if against is None:
+        typer.echo(printed)
+        return
+    changes = schema_changes(against.read_text(encoding="utf-8"), printed)
+    typer.echo("\n".join(map(str, changes)) or "nothing that a client would notice")
+    if any(change.impact is Impact.BREAKING for change in changes):
+        raise SystemExit(1)
 
 
 @cli.command()

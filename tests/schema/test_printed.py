@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from graphql import (
     GraphQLEnumType,
     GraphQLInputObjectType,
@@ -17,6 +18,7 @@ from graphql import (
 )
 
 from fullon_master_api import schema as graph
+from fullon_master_api.schema.differences import Impact, schema_changes
 
 COMMITTED = Path(__file__).parents[2] / "schema" / "schema.graphql"
 
@@ -31,6 +33,52 @@ def built() -> GraphQLSchema:
 
 def test_the_printed_schema_is_the_committed_one() -> None:
     assert COMMITTED.read_text(encoding="utf-8").strip() + "\n" == printed(), "run `make schema` and look at the difference"
+
+
+def test_nothing_that_was_released_breaks() -> None:
+    """`schema/released.graphql` is what clients were promised; a release replaces it by `schema/schema.graphql`."""
+    released = COMMITTED.with_name("released.graphql").read_text(encoding="utf-8")
+    broken = [str(change) for change in schema_changes(released, printed()) if change.impact is Impact.BREAKING]
+
+    assert broken == [], "deprecate with a reason and a date, and remove with the next major version"
+
+
+OLDER = """
+  type Query { user(id: ID!, size: Int = 1): User  users: [User!]! }
+  type User { id: ID!  mail: String!  role: Role! }
+  enum Role { ADMIN USER }
+  input UserInput { mail: String! }
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("role: Role! }", "role: Role! name: String }", []),
+        ("enum Role", "type Other { id: ID } enum Role", []),
+        ("mail: String!  role", "role", ["breaking: FIELD_REMOVED"]),
+        ("mail: String!  role", "mail: String  role", ["breaking: FIELD_CHANGED_KIND"]),
+        ("user(id: ID!, ", "user(id: ID!, must: Int!, ", ["breaking: REQUIRED_ARG_ADDED"]),
+        (
+            "input UserInput { mail: String! }",
+            "input UserInput { mail: String! age: Int! }",
+            ["breaking: REQUIRED_INPUT_FIELD_ADDED"],
+        ),
+        ("ADMIN USER", "USER", ["breaking: VALUE_REMOVED_FROM_ENUM"]),
+        ("ADMIN USER", "ADMIN USER GUEST", ["dangerous: VALUE_ADDED_TO_ENUM"]),
+        ("size: Int = 1", "size: Int = 2", ["dangerous: ARG_DEFAULT_VALUE_CHANGE"]),
+        (
+            "input UserInput { mail: String! }",
+            "input UserInput { mail: String! age: Int }",
+            ["dangerous: OPTIONAL_INPUT_FIELD_ADDED"],
+        ),
+    ],
+)
+def test_changes_that_break_clients_are_told_from_those_that_only_add(old: str, new: str, found: list[str]) -> None:
+    assert old in OLDER
+    changes = schema_changes(OLDER, OLDER.replace(old, new))
+
+    assert [f"{change.impact}: {change.kind}" for change in changes] == found
 
 
 def test_every_type_field_argument_and_input_is_described() -> None:
