@@ -115,20 +115,7 @@ class MasterGateway:
         app.state.authenticate = stores.sessions.principal_of_token
         install_faults(app)
         rates = Rates.from_settings(settings)
-        page = self._page if settings.graphiql_enabled else None
-        graphql = graphql_routes(
-            self.engine,
-            self.hub,
-            self._authenticate,
-            self._context,
-            settings,
-            path=GRAPHQL_PATH,
-            page=page,
-            find_document=stores.orm.documents.text_of,
-            rates=rates,
-        )
-        app.include_router(graphql)
-        app.add_middleware(DirectPosts, endpoint=graphql.endpoint, path=GRAPHQL_PATH)
+        self._mount_graphql(app, rates)
         app.include_router(root_router(settings))
         app.include_router(probe_router(self.readiness))
         app.include_router(health_router(HealthDesk(self.resources, stores.services)))
@@ -168,6 +155,22 @@ class MasterGateway:
                 allow_methods=settings.cors_allow_methods,
                 allow_headers=settings.cors_allow_headers,
             )
+
+    def _mount_graphql(self, app: FastAPI, rates: Rates) -> None:
+        page = self._page if self.settings.graphiql_enabled else None
+        graphql = graphql_routes(
+            self.engine,
+            self.hub,
+            self._authenticate,
+            self._context,
+            self.settings,
+            path=GRAPHQL_PATH,
+            page=page,
+            find_document=self.stores.orm.documents.text_of,
+            rates=rates,
+        )
+        app.include_router(graphql)
+        app.add_middleware(DirectPosts, endpoint=graphql.endpoint, path=GRAPHQL_PATH)
 
     def _cache_desk(self) -> rest_cache.Desk:
         stores = self.stores
