@@ -243,8 +243,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[MasterGateway]:
             directives_max=settings.document_directives_max,
             cost_max=settings.document_cost_max,
             timeout_s=settings.operation_timeout_s,
+            slow_s=settings.slow_operation_s,
         )
-        engine = Engine(build_schema(), limits)
+        engine = Engine(build_schema(federated=settings.federation_enabled), limits)
         hub = await stack.enter_async_context(
             Hub(bus, engine, lambda principal, request_id: Context(stores, principal, request_id))
         )

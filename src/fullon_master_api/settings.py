@@ -166,6 +166,10 @@ class Settings(BaseSettings):
     persisted_queries_max: int = Field(1_000, ge=0, le=100_000)
     persisted_queries_bytes_max: int = Field(5_000_000, ge=1_000)
     trusted_documents_only: bool = False
+    federation_enabled: bool = False
+
+    # What is told of the work.
+    slow_operation_s: float = Field(1.0, ge=0)
 
     @field_validator(
         "trusted_proxies",

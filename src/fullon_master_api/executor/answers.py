@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +27,13 @@ class Answer:
     body: bytes
     codes: tuple[str, ...] = ()
     executed: bool = True
+    has_extensions: bool = False
+
+    def extended(self, extensions: Mapping[str, object]) -> Answer:
+        """The same answer with these `extensions` beside those that it has."""
+        told = encode(extensions)
+        head = self.body[:-2] + b"," + told[1:] if self.has_extensions else self.body[:-1] + b',"extensions":' + told
+        return replace(self, body=head + b"}", has_extensions=True)
 
 
 class DocumentError(Exception):

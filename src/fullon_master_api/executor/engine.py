@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final
 
 import strawberry
@@ -19,10 +21,16 @@ from fullon_master_api.executor.core import run_core
 from fullon_master_api.executor.documents import Documents, Prepared, Recent, operations_of
 from fullon_master_api.executor.emission import Objects
 from fullon_master_api.executor.explain import explain
+from fullon_master_api.executor.ftv1 import trace_of
 from fullon_master_api.executor.limits import STRAWBERRY, Limits
 from fullon_master_api.executor.outcomes import OutOfTime, within
 from fullon_master_api.executor.plan import Planner, Plans
 from fullon_master_api.executor.run import Frame
+from fullon_master_api.executor.watching import Watch
+from fullon_master_api.logs import get_logger
+from fullon_master_api.tracing import is_recording, span
+
+log: Final = get_logger(__name__)
 
 NO_VARIABLES: Final = VariableValues({}, {})
 VARIABLE_ERRORS_MAX: Final = 20
@@ -58,17 +66,44 @@ class Engine:
         """Parse, measure and validate once; later calls with the same text find it. DocumentError says why it cannot be run."""
         return self._documents.prepare(query, operation_name)
 
-    async def execute(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, root: Any = None) -> Answer:
-        """Run a query or a mutation to the bytes of its answer, within `limits.timeout_s`."""
+    async def execute(
+        self,
+        prepared: Prepared,
+        variables: Mapping[str, Any] | None,
+        context: Any,
+        root: Any = None,
+        *,
+        traced: bool = False,
+    ) -> Answer:
+        """Run a query or a mutation to the bytes of its answer, within `limits.timeout_s`; `traced` adds its `ftv1` trace."""
         request_id: str = context.request_id
         if prepared.kind is OperationType.SUBSCRIPTION:
             told = "a subscription is a stream: connect by WebSocket to follow it"
             return answer_refused([refusal("BAD_USER_INPUT", told, prepared.operation)], request_id)
-        return await self._run(prepared, variables, context, root)
+        began = time.perf_counter()
+        if traced or is_recording():
+            answer = await self._watched(prepared, variables, context, root, traced=traced)
+        else:
+            answer = await self._run(prepared, variables, context, root)
+        took_s = time.perf_counter() - began
+        if took_s > self.limits.slow_s > 0:
+            log.warning(
+                "operation.slow", duration_ms=round(took_s * 1000), **_attributes(prepared, request_id), errors=len(answer.codes)
+            )
+        return answer
 
     async def execute_event(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, event: Any) -> bytes:
         """The answer of a subscription to one event: the value of its root field."""
+        if is_recording():
+            return (await self._watched(prepared, variables, context, event)).body
         return (await self._run(prepared, variables, context, event)).body
+
+    async def _watched(
+        self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, root: Any, *, traced: bool = False
+    ) -> Answer:
+        """The same with a span around it, and times for the trace that is asked for."""
+        with span(f"graphql {prepared.kind.value}", **_attributes(prepared, context.request_id)):
+            return await self._run(prepared, variables, context, root, Watch(), traced)
 
     def explain(self, prepared: Prepared, variables: Mapping[str, Any] | None = None) -> str:
         """How the operation would be run with these variables, as text; DocumentError when they do not fit."""
@@ -123,20 +158,36 @@ class Engine:
             prepared.coerced = (key, values)
         return values
 
-    async def _run(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, root: Any) -> Answer:
+    async def _run(
+        self,
+        prepared: Prepared,
+        variables: Mapping[str, Any] | None,
+        context: Any,
+        root: Any,
+        watch: Watch | None = None,
+        traced: bool = False,
+    ) -> Answer:
         request_id: str = context.request_id
         try:
             prepared.cost.check(variables)
         except DocumentError as error:
             return error.answer(request_id)
         try:
-            answer: Answer = await within(self.limits.timeout_s, self._answer(prepared, variables, context, root))
+            answer: Answer = await within(self.limits.timeout_s, self._answer(prepared, variables, context, root, watch, traced))
         except OutOfTime:
             told = f"the operation took longer than {self.limits.timeout_s:g} s and was stopped"
             answer = answer_executed(None, [refusal("TIMEOUT", told)], request_id)
         return answer
 
-    async def _answer(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, root: Any) -> Answer:
+    async def _answer(
+        self,
+        prepared: Prepared,
+        variables: Mapping[str, Any] | None,
+        context: Any,
+        root: Any,
+        watch: Watch | None,
+        traced: bool,
+    ) -> Answer:
         given = dict(variables or {})
         values = NO_VARIABLES
         if prepared.operation.variable_definitions:
@@ -148,21 +199,35 @@ class Engine:
             prepared.plans = Plans(self._planner, prepared.document, prepared.operation)
         plan = prepared.plans.get(values)
         if plan is None:
-            return await self._answer_by_core(prepared, given, context, root)
-        frame = Frame(self.schema, self._planner, self._objects, plan, values, context, root)
-        return answer_executed(await frame.run(), frame.errors, context.request_id)
+            return await self._answer_by_core(prepared, given, context, root, watch if traced else None)
+        frame = Frame(self.schema, self._planner, self._objects, plan, values, context, root, watch)
+        data = await frame.run()
+        answer = answer_executed(data, frame.errors, context.request_id)
+        if traced and watch is not None:
+            return answer.extended({"ftv1": trace_of(plan, data, frame.errors, watch, context.request_id)})
+        return answer
 
-    async def _answer_by_core(self, prepared: Prepared, variables: dict[str, Any], context: Any, root: Any) -> Answer:
+    async def _answer_by_core(
+        self, prepared: Prepared, variables: dict[str, Any], context: Any, root: Any, watch: Watch | None
+    ) -> Answer:
         """What only graphql-core knows. The answer to pure introspection never changes, so it is kept."""
         key = (prepared.text, prepared.name)
         fixed = self._introspections.get(key)
-        if fixed is not None:
+        if fixed is not None and watch is None:
             return fixed
         data, errors = await run_core(self.schema, prepared, variables, context, root)
         answer = answer_executed(data, errors, context.request_id)
+        if watch is not None:
+            return answer.extended({"ftv1": trace_of(None, data, errors, watch, context.request_id)})
         if not errors and _is_introspection(prepared) and not self.schema.get_extensions():
             self._introspections.put(key, answer)
         return answer
+
+
+def _attributes(prepared: Prepared, request_id: str) -> dict[str, str]:
+    """What is told of an operation outside: its name and its document's hash, never its text or its variables."""
+    digest = sha256(prepared.text.encode()).hexdigest()
+    return {"operation": prepared.name or "", "kind": prepared.kind.value, "document": digest, "request_id": request_id}
 
 
 def _is_introspection(prepared: Prepared) -> bool:

@@ -54,6 +54,8 @@ class Limits:
     list_size_assumed: int = 10
     """Rows that a list without `first`, `last` or `limit` is counted as."""
     timeout_s: float = 30.0
+    slow_s: float = 0.0
+    """An operation that takes longer is logged with its document's hash; 0 logs none."""
     documents_max: int = 1_000
     documents_bytes_max: int = 400_000
     """Bytes of text of all remembered operations; each byte of text holds about 350 bytes of syntax tree and plan."""

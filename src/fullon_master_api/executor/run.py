@@ -20,6 +20,7 @@ from fullon_master_api.executor.loading import check_batch
 from fullon_master_api.executor.outcomes import Cancelled, raise_if_cancelled
 from fullon_master_api.executor.places import FieldPlace, PartPlace, Place, RootPlace
 from fullon_master_api.executor.plan import Field, Kind, Level, Plan, Planner
+from fullon_master_api.executor.watching import Watch
 
 CHUNK: Final = 64
 """At most this many rows are built value by value because of one that the fast path did not know."""
@@ -29,7 +30,15 @@ class Frame:
     """One execution of one plan."""
 
     def __init__(
-        self, schema: Schema, planner: Planner, objects: Objects, plan: Plan, values: VariableValues, ctx: Any, root: Any
+        self,
+        schema: Schema,
+        planner: Planner,
+        objects: Objects,
+        plan: Plan,
+        values: VariableValues,
+        ctx: Any,
+        root: Any,
+        watch: Watch | None = None,
     ) -> None:
         self._planner = planner
         self._objects = objects
@@ -37,6 +46,7 @@ class Frame:
         self._values = values
         self._ctx = ctx
         self._root = root
+        self._watch = watch
         self._infos = Infos(schema, plan, values, ctx, root)
         self._completion = Completion(plan, self._infos, self._run_level, objects.fragments)
         self.errors = self._completion.errors
@@ -139,7 +149,11 @@ class Frame:
     async def _run_field(self, item: Field, rows: list[Any], place: Place) -> list[Any]:
         """The completed column of a field: as many values as rows."""
         here = FieldPlace(place, item.key, item.parent.name)
-        values: list[Any] = await self._values_of(item, rows, here)
+        if self._watch is None:
+            values = await self._values_of(item, rows, here)
+        else:
+            with self._watch.field(item, len(rows)):
+                values = await self._values_of(item, rows, here)
         return self._completion.settle(item.type, await self._completion.complete(item, item.type, values, here))
 
     async def _values_of(self, item: Field, rows: list[Any], here: Place) -> list[Any]:

@@ -19,6 +19,7 @@ from fullon_master_api.auth.rates import Caller, Rates
 from fullon_master_api.errors import BadUserInput, Forbidden, GatewayError, ParseFailed, RateLimited, ServerShutdown, TooLarge
 from fullon_master_api.executor.answers import Answer, DocumentError, answer_refused
 from fullon_master_api.executor.engine import Prepared
+from fullon_master_api.executor.ftv1 import HEADER as FTV1_HEADER
 from fullon_master_api.model import Principal
 from fullon_master_api.transport.desk import Desk
 from fullon_master_api.transport.protocols import BadMessage, Operation, read_operation
@@ -167,8 +168,9 @@ class HttpEndpoint:
         prepared = await self._prepare(asked, operation, principal)
         context = self._desk.make_context(principal, asked.request_id)
         caller = _caller(asked.request, principal)
+        traced = self._desk.settings.federation_enabled and asked.request.headers.get(FTV1_HEADER) == "ftv1"
         with self._desk.rates.running(caller):
-            answer = await self._desk.engine.execute(prepared, operation.variables, context)
+            answer = await self._desk.engine.execute(prepared, operation.variables, context, traced=traced)
         return self._desk.with_cost(answer, prepared, operation, caller, asked=COST_HEADER in asked.request.headers)
 
     async def _execute_apart(self, asked: Asked, operation: Operation, principal: Principal | None) -> Answer:
