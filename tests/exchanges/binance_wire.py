@@ -115,10 +115,12 @@ class BinanceWire:
         whole = Decimal(order["executedQty"]) + Decimal(last) == Decimal(order["origQty"])
         status, trade = "FILLED" if whole else "PARTIALLY_FILLED", len(self.fills) + 1
         await self.push_execution(number, kind="TRADE", status=status, last=last, trade=trade, price=price)
-        await self.push_balances()
+        await self.push_balances(base, quote)
 
-    async def push_balances(self) -> None:
-        rows = [{"a": asset, "f": str(free), "l": str(locked)} for asset, (free, locked) in self.balances.items()]
+    async def push_balances(self, *assets: str) -> None:
+        """An `outboundAccountPosition`: it holds the assets that may have changed, and no others."""
+        changed = [(asset, *self.balances[asset]) for asset in assets]
+        rows = [{"a": asset, "f": str(free), "l": str(locked)} for asset, free, locked in changed]
         await self.push_user({"e": "outboundAccountPosition", "E": self.now_ms, "u": self.now_ms, "B": rows})
 
     def drop_sockets(self) -> None:

@@ -84,6 +84,19 @@ async def test_streamed_tickers_join_best_quotes_with_last_and_lose_no_newest(
     assert wire.subscribed == []
 
 
+async def test_best_quotes_come_without_a_time_of_the_exchange_and_are_stamped_here(
+    wire: BinanceWire, binance: BinanceExchange
+) -> None:
+    reading = asyncio.ensure_future(collect(binance.stream_tickers(["BTC/USDT"]), bool))
+    await until(binance, lambda: len(wire.subscribed) == 2)
+    began_ns = time.time_ns()
+    await wire.push_quote("BTCUSDT", "100.00000000", "101.00000000")
+    (ticker,) = await reading
+
+    assert (ticker.bid, ticker.ask, ticker.last, ticker.event_ns) == ("100.00000000", "101.00000000", None, None)
+    assert ticker.received_ns >= began_ns
+
+
 def _both_newest(seen: list[Ticker]) -> bool:
     told = {(t.symbol, t.bid, t.last) for t in seen}
     return told >= {("BTC/USDT", "149.00000000", "100.50000000"), ("ETH/USDT", "59.00000000", "10.50000000")}
@@ -175,12 +188,12 @@ async def test_an_order_is_placed_seen_filled_in_parts_and_found_again(wire: Bin
     await wire.push_execution(number, kind="TRADE", status="PARTIALLY_FILLED", last="0.20000000", trade=1)
     await wire.push_execution(number, kind="TRADE", status="FILLED", last="0.30000000", trade=2)
     wire.balances["BTC"] = (Decimal(2), Decimal(0))
-    await wire.push_balances()
+    await wire.push_balances("BTC")
 
     assert (first["USDT"].total, first["USDT"].free, first["USDT"].used) == (Decimal(1000), Decimal(900), Decimal(100))
     assert await states == (placed.ex_order_id, "mine-1", "BTC/USDT", Decimal("0.5"), Decimal("0.5"))
     assert await own == [("1", Decimal("0.2"), "USDT"), ("2", Decimal("0.3"), "USDT")]
-    assert {b.currency: b.total for b in await anext(balances)}["BTC"] == Decimal(2)
+    assert {b.currency: b.total for b in await anext(balances)} == {"BTC": Decimal(2), "USDT": Decimal(1000)}
     assert [f.ex_trade_id for f in await binance.fetch_fills(since_ns=0)] == ["1", "2"]
     assert [s and s.status for s in await binance.fetch_orders([placed.ex_order_id])] == [OrderStatus.FILLED]
     for stream in (orders, fills, balances):

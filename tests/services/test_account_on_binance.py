@@ -87,7 +87,7 @@ async def stage(tmp_path: Path) -> AsyncGenerator[Stage, None]:
     waits = {"account_reconnect_delay": 0.5, "account_poll_interval": 3600.0}
     async with open_binance(KEY, SECRET) as wire:
         wire.now_ms = time.time_ns() // 1_000_000
-        wire.balances = {"BTC": (Decimal(2), Decimal(0)), "USDT": (Decimal(1000), Decimal(0))}
+        wire.balances = {"BTC": (Decimal(2), Decimal(0)), "ETH": (Decimal(3), Decimal(0)), "USDT": (Decimal(1000), Decimal(0))}
         async with open_platform(tmp_path, exchange_urls={"binance": wire.url}, credentials_key=vault, **waits) as resources:
             await list_symbols(resources, [SYMBOL, "ETH/USDT", "GONE/USDT"], exchange="binance")
             exchange = (await resources.orm.exchanges.by_names(["binance"]))[0]
@@ -132,9 +132,20 @@ async def test_an_order_its_fills_and_the_balances_come_by_stream(stage: Stage) 
     ]
     events = await stage.resources.orm.events.read_after(account_topic(ex_id), 0, 100)
     told = [msgspec.json.decode(event.payload, type=Balances) for event in events if event.kind == "balances"]
-    assert [{row.currency: row.total for row in record.balances}["BTC"] for record in told] == [
-        Decimal(2), Decimal("2.2"), Decimal("2.5"),
+    assert [{row.currency: row.total for row in record.balances} for record in told] == [
+        {"BTC": Decimal(2), "ETH": Decimal(3), "USDT": Decimal(1000)},
+        {"BTC": Decimal("2.2"), "ETH": Decimal(3), "USDT": Decimal("980.002")},
+        {"BTC": Decimal("2.5"), "ETH": Decimal(3), "USDT": Decimal("950.002")},
+    ]
+    (trail,) = await stage.resources.orm.balance_history.of_accounts([ex_id], None)
+    assert [(line.currency, line.balance) for line in reversed(trail.rows)] == [
+        ("BTC", Decimal(2)), ("ETH", Decimal(3)), ("USDT", Decimal(1000)),
+        ("BTC", Decimal("2.2")), ("USDT", Decimal("980.002")), ("BTC", Decimal("2.5")), ("USDT", Decimal("950.002")),
     ]  # fmt: skip
+    async with stage.serving():
+        await stage.listening()
+    (after,) = await stage.resources.orm.balance_history.of_accounts([ex_id], None)
+    assert after.rows == trail.rows
 
 
 async def test_fast_changes_are_merged_by_the_order_stream_and_no_fill_is_lost(stage: Stage) -> None:

@@ -206,7 +206,7 @@ class CcxtExchange(CcxtRest):
                     yield changed
 
     async def stream_balances(self, ex_id: int) -> AsyncGenerator[list[Balance], None]:
-        """All balances: at first over REST, then as the exchange tells of a change."""
+        """All balances: at first over REST, then as the exchange tells of a change. Binance tells of those that changed only."""
         await self.ready()
 
         async def pump(feed: Feed) -> None:
@@ -217,9 +217,12 @@ class CcxtExchange(CcxtRest):
             self.pumped("balances", pump) as feed,
             aclosing(self.read(feed, "balances", stall_s=None)) as batches,
         ):
-            yield await self.fetch_balances(ex_id)
+            known = {balance.currency: balance for balance in await self.fetch_balances(ex_id)}
+            yield list(known.values())
             async for batch in batches:
-                yield balances(batch[-1], ex_id, time.time_ns())
+                for answer in batch:
+                    known |= {balance.currency: balance for balance in balances(answer, ex_id, time.time_ns())}
+                yield sorted(known.values(), key=lambda balance: balance.currency)
 
     async def stream_orders(self) -> AsyncGenerator[list[OrderState], None]:
         """Orders as they change; the open ones first, over REST. Fast changes of one order are told as one."""

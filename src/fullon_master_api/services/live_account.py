@@ -63,6 +63,7 @@ class LiveAccount:
         self._fills = FillKeeper(resources, keeper, account)
         self._gauge = board.feed(feed_name(account, "account"))
         self._due = asyncio.Event()
+        self._trail: dict[str, Decimal] | None = None  # each currency's total at its last line in the balance history
         self._told: dict[str, tuple[Decimal, Decimal, Decimal]] | None = None
         self.balances: dict[str, Balance] = {}
         self.synced = asyncio.Event()
@@ -285,9 +286,20 @@ class LiveAccount:
         try:
             await self._with.orm.events.append(account_topic(ex_id), "balances", record, fence=fence)
             await self._with.cache.accounts.set_balances(ex_id, balances, updated_ns=now_ns, fence=fence)
+            await self._keep_trail(balances)
         except Unavailable as away:
-            self._told = None
+            self._told = self._trail = None
             self._gauge.failed(away.message)
+
+    async def _keep_trail(self, balances: Sequence[Balance]) -> None:
+        """A line of the balance history for each currency whose total is not that of its last line."""
+        history, ex_id = self._with.orm.balance_history, self.account.ex_id
+        if self._trail is None:
+            self._trail = await history.newest(ex_id)
+        changed = [balance for balance in balances if self._trail.get(balance.currency, ZERO) != balance.total]
+        if changed:
+            self._trail |= {balance.currency: balance.total for balance in changed}
+            await history.save(ex_id, changed, fence=self._keeper.fence)
 
     async def _tell_positions_if_news(self) -> None:
         """At the start: the cache may have lost what it knew, or never have known."""

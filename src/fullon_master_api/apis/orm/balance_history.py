@@ -1,4 +1,4 @@
-"""The trail of an account's balances, one line for each time that one was kept."""
+"""The trail of an account's balances, one line for each time that a total changed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from sqlalchemy import ColumnElement, insert, select, true
+from sqlalchemy import ColumnElement, func, insert, select, true
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.database import Database
@@ -54,6 +54,15 @@ class BalanceHistory:
         async with self._database.read() as connection:
             parent = exchange_history.c.ex_id
             return await _LISTING.pages_of(connection, parent, ex_ids, visible(principal), first=first, after=after)
+
+    async def newest(self, ex_id: int) -> dict[str, Decimal]:
+        """The last line of each currency of an account, for a service."""
+        last = select(func.max(exchange_history.c.history_id)).where(exchange_history.c.ex_id == ex_id)
+        statement = select(exchange_history.c.currency, exchange_history.c.balance).where(
+            exchange_history.c.history_id.in_(last.group_by(exchange_history.c.currency))
+        )
+        async with self._database.read() as connection:
+            return dict(await connection.execute(statement))
 
     async def save(
         self, ex_id: int, balances: Sequence[Balance], *, comment: str | None = None, fence: Fence | None = None
