@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from enum import Enum, StrEnum
+from enum import Enum, IntEnum, StrEnum
 from typing import Any, Final
 
 import msgspec
@@ -219,6 +219,15 @@ class MarketTrade(Record, frozen=True, kw_only=True):
     order_type: OrderType = OrderType.UNKNOWN
 
 
+class CandleSource(IntEnum):
+    """Where a stored candle came from. A greater one is not overwritten by a smaller one, whatever the order of arrival."""
+
+    ROLLUP = 0  # added up from shorter candles
+    TRADES = 1
+    IMPORT = 2
+    EXCHANGE = 3
+
+
 class Candle(Record, frozen=True, kw_only=True):
     """OHLCV of one timeframe, stamped with its open time; prices in quote currency, volume in base units."""
 
@@ -231,6 +240,8 @@ class Candle(Record, frozen=True, kw_only=True):
     trades: int | None = None
     final: bool = True
     filled: bool = False  # made up on read for a span without trades: the previous close, volume 0
+    source: CandleSource | None = None  # None of one that was not stored: made up, or on its way from an exchange
+    revision: int = 0  # changes after it was final; of one added up on read those of its parts
 
 
 class CandleColumns(Record, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ SYMBOL = '{ symbol(exchange: "kraken", symbol: "BTC/USD") { %s } }'
         (SYMBOL % 'candles(timeframe: DAY_1, zone: "Mars/Olympus") { close }', "BAD_USER_INPUT"),
         (SYMBOL % "coverage(timeframe: MONTH_1) { start }", "BAD_USER_INPUT"),
         ('{ ticker(exchange: "kraken", symbol: "NOT/THERE") { last } }', "NOT_FOUND"),
+        ('{ symbol(exchange: "kraken", symbol: "NOT/THERE") { candles(timeframe: DAY_1) { close } } }', "NOT_FOUND"),
         ('{ ticker(exchange: "nowhere", symbol: "BTC/USD") { last } }', "NOT_FOUND"),
         ("{ symbols(first: 0) { nodes { symbol } } }", "BAD_USER_INPUT"),
         ("{ symbols(first: -1) { nodes { symbol } } }", "BAD_USER_INPUT"),

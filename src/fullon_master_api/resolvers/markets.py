@@ -31,9 +31,13 @@ async def exchanges(ctx: Context, *, first: int = 50, after: str | None = None) 
     return await ctx.stores.orm.exchanges.page(ctx.user, first=first, after=after)
 
 
-async def symbol(ctx: Context, *, exchange: str, symbol: str) -> Symbol | None:
+async def symbol(ctx: Context, *, exchange: str, symbol: str) -> Symbol:
+    """Raises NotFound, as every other door to a symbol does."""
     ctx.require_user()
-    return (await ctx.stores.orm.symbols.by_names([(exchange, symbol)]))[0]
+    found = (await ctx.stores.orm.symbols.by_names([(exchange, symbol)]))[0]
+    if found is None:
+        raise unknown(exchange, symbol)
+    return found
 
 
 async def symbols(
@@ -77,7 +81,11 @@ async def known_symbols(ctx: Context, exchange: str, names: Sequence[str]) -> No
         raise BadUserInput(f"symbols had {len(names)} names, must have 1 to {NAMES_MAX}", path=("symbols",))
     missing = await ctx.stores.orm.symbols.missing([(exchange, name) for name in names])
     if missing:
-        raise NotFound(f"no symbol {missing[0][1][:60]!r} on {exchange[:60]!r}", path=("symbol",))
+        raise unknown(exchange, missing[0][1])
+
+
+def unknown(exchange: str, symbol: str) -> NotFound:
+    return NotFound(f"no symbol {symbol[:60]!r} on {exchange[:60]!r}", path=("symbol",))
 
 
 # ---- fields ------------------------------------------------------------------------------------------------------------

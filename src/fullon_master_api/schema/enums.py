@@ -19,6 +19,8 @@ ENUMS: Final[dict[type[Enum], str]] = {
     model.OrderType: "How an order is executed; UNKNOWN for a type that this server does not know.",
     model.OrderStatus: "Where an order stands in its life.",
     model.Timeframe: "Length of a candle.",
+    model.CandleSource: "Where a candle came from: EXCHANGE the exchange's own, IMPORT a file, TRADES built from the public tape,"
+    " ROLLUP added up from shorter ones. An earlier one of these is not overwritten by a later one.",
     model.ServiceName: "A collecting service.",
     model.DesiredState: "What an admin wants a service to do.",
     model.ServiceState: "What a service was seen doing; FAILED and CRASH_LOOP carry their reason in `lastError`.",

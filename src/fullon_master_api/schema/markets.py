@@ -11,7 +11,7 @@ import strawberry
 from fullon_master_api import model
 from fullon_master_api.executor.fields import batched
 from fullon_master_api.executor.scalars import BigInt
-from fullon_master_api.model import OrderType, Side
+from fullon_master_api.model import CandleSource, OrderType, Side
 from fullon_master_api.resolvers import markets
 from fullon_master_api.resolvers.identity import ids_of
 from fullon_master_api.schema.filters import SymbolFilter, SymbolSort, listed
@@ -77,6 +77,13 @@ class Candle:
     trades: int | None = strawberry.field(description="Number of trades; null where the source does not tell.")
     final: bool = strawberry.field(description="Whether its span is over, so that it will not change by new trades.")
     filled: bool = strawberry.field(description="Whether it stands in for a span without trades: the previous close, volume 0.")
+    source: CandleSource | None = strawberry.field(
+        description="Where it came from; null where it stands in for a span without trades."
+    )
+    revision: int = strawberry.field(
+        description="How many times it changed after it was final, from 0. Of a candle that is added up on read, as those of 5m,"
+        " the sum over what it is made of."
+    )
 
 
 @strawberry.type(description="Candles as columns of floats for charts: equal lengths, one entry per candle.")

@@ -58,7 +58,9 @@ class Query:
         market_answers.exchanges, description="The catalogue of exchanges.", arguments=PAGE_ARGUMENTS, cost=2
     )
     symbol: Symbol | None = rooted(
-        market_answers.symbol, description="A symbol by its names.", arguments={"exchange": EXCHANGE, "symbol": SYMBOL}
+        market_answers.symbol,
+        description="A symbol by its names; NOT_FOUND where the catalogue has none.",
+        arguments={"exchange": EXCHANGE, "symbol": SYMBOL},
     )
     symbols: Connection[Symbol] | None = rooted(
         market_answers.symbols,

@@ -8,8 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from fullon_master_api.apis.ohlcv import Source
-from fullon_master_api.model import Candle, MarketTrade, Timeframe
+from fullon_master_api.model import Candle, CandleSource, MarketTrade, Timeframe
 
 NS = 10**9
 MINUTES = {"m": 1, "h": 60, "d": 1440}
@@ -38,14 +37,14 @@ class Judge:
 
     def __init__(self) -> None:
         self._trades: dict[str, MarketTrade] = {}
-        self._given: dict[Timeframe, dict[int, tuple[Source, Judged]]] = {timeframe: {} for timeframe in Timeframe}
+        self._given: dict[Timeframe, dict[int, tuple[CandleSource, Judged]]] = {timeframe: {} for timeframe in Timeframe}
         self._closed_ns = 0
 
     def append_trades(self, trades: Iterable[MarketTrade]) -> None:
         for trade in trades:
             self._trades.setdefault(trade.trade_id, trade)
 
-    def upsert_candles(self, timeframe: Timeframe, candles: Iterable[Candle], source: Source) -> None:
+    def upsert_candles(self, timeframe: Timeframe, candles: Iterable[Candle], source: CandleSource) -> None:
         """Only final candles: which of two open ones counts depends on their order, and is tested by itself."""
         for candle in candles:
             row = Judged.of(candle)

@@ -10,9 +10,9 @@ from decimal import Decimal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fullon_master_api.apis.ohlcv import OhlcvStore, Source
+from fullon_master_api.apis.ohlcv import OhlcvStore
 from fullon_master_api.apis.ohlcv.frames import WIDTH_S
-from fullon_master_api.model import Candle, MarketTrade, OrderType, Side, Timeframe
+from fullon_master_api.model import Candle, CandleSource, MarketTrade, OrderType, Side, Timeframe
 from tests.apis.ohlcv.judge import NS, Judge, Judged
 
 SYMBOLS = (f"S{number}/USD" for number in itertools.count())
@@ -104,7 +104,7 @@ async def test_candles_of_every_source_reach_every_rollup_as_in_the_model(
     for _ in range(chance.randint(1, 4)):
         timeframe = chance.choice([Timeframe.MINUTE_1, Timeframe.MINUTE_1, Timeframe.HOUR_1])
         candles = data.draw(candle_lists(timeframe))
-        source = chance.choice([Source.IMPORT, Source.EXCHANGE])
+        source = chance.choice([CandleSource.IMPORT, CandleSource.EXCHANGE])
         batch = chance.sample(trades, chance.randint(0, len(trades)))
         await store.upsert_candles("kraken", symbol, timeframe, candles, source=source)
         await store.append_trades("kraken", symbol, batch)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from fullon_master_api.apis.ohlcv import Fill, Interval, OhlcvStore, Source, open_ohlcv
+from fullon_master_api.apis.ohlcv import Fill, Interval, OhlcvStore, open_ohlcv
 from fullon_master_api.errors import BadUserInput, ServerShutdown, StaleEpoch, StoreUnavailable, TooLarge
-from fullon_master_api.model import Candle, Fence, MarketTrade, Side, Timeframe
+from fullon_master_api.model import Candle, CandleSource, Fence, MarketTrade, Side, Timeframe
 
 NS = 10**9
 DAY_S = 1_700_006_400  # 2023-11-15T00:00:00Z
@@ -80,17 +80,40 @@ async def test_a_late_trade_revises_its_minute_its_hour_and_its_day(store: Ohlcv
     for timeframe in (Timeframe.MINUTE_1, Timeframe.HOUR_1, Timeframe.DAY_1):
         origins = await store.origins(KEY, timeframe, start_ns=DAY_S * NS, end_ns=(DAY_S + 60) * NS)
         assert [(origin.final, origin.revision) for origin in origins] == [(True, 1)], timeframe
+        first = (await read(store, timeframe))[0]
+        source = CandleSource.TRADES if timeframe is Timeframe.MINUTE_1 else CandleSource.ROLLUP
+        assert (first.source, first.revision, first.final) == (source, 1, True), timeframe
+    for timeframe in (Timeframe.MINUTE_5, Timeframe.HOUR_4, Timeframe.WEEK_1, Timeframe.MONTH_1):
+        assert next((bar.source, bar.revision) for bar in await read(store, timeframe)) == (CandleSource.ROLLUP, 1), timeframe
+
+
+async def test_what_a_write_answers_is_what_a_read_answers(store: OhlcvStore) -> None:
+    """CandleSource and revision too, so that a live candle says what a query would."""
+    await store.append_trades(*KEY, [trade(1, 5), trade(2, 90)])
+    late = await store.append_trades(*KEY, [trade(3, 7, "250"), trade(4, 8)])
+    assert [(bar.source, bar.revision) for bar in late.candles] == [(CandleSource.TRADES, 1)]
+    assert late.candles == (await read(store))[:1]
+    own = await store.upsert_candles(*KEY, Timeframe.MINUTE_1, [candle(0), candle(60, final=False), candle(120, final=False)])
+    assert [(bar.source, bar.revision) for bar in own.candles] == [
+        (CandleSource.EXCHANGE, 2),
+        (CandleSource.EXCHANGE, 0),
+        (CandleSource.EXCHANGE, 0),
+    ]
+    assert own.candles == await read(store)
+    again = await store.upsert_candles(*KEY, Timeframe.MINUTE_1, [candle(0), candle(60, close="7")])
+    assert [(bar.close, bar.revision) for bar in again.candles] == [("7", 0)]
+    assert await read(store, limit=2) == [*again.candles, own.candles[2]]
 
 
 async def test_the_exchanges_own_candle_outranks_what_was_built_or_imported(store: OhlcvStore) -> None:
     await store.append_trades(*KEY, [trade(1, 5, "90"), trade(2, 65)])
-    for source, close in ((Source.EXCHANGE, "92"), (Source.IMPORT, "91")):
+    for source, close in ((CandleSource.EXCHANGE, "92"), (CandleSource.IMPORT, "91")):
         await store.upsert_candles(*KEY, Timeframe.MINUTE_1, [candle(0, close=close)], source=source)
     await store.append_trades(*KEY, [trade(3, 6, "95")])
     assert (await read(store))[0].close == "92"
     assert (await read(store, Timeframe.HOUR_1))[0].open == "92"
     origins = await store.origins(KEY, Timeframe.MINUTE_1, start_ns=DAY_S * NS, end_ns=(DAY_S + 60) * NS)
-    assert [origin.source for origin in origins] == [Source.EXCHANGE]
+    assert [origin.source for origin in origins] == [CandleSource.EXCHANGE]
 
 
 async def test_an_open_candle_changes_until_it_is_final_and_not_after(store: OhlcvStore) -> None:

@@ -21,13 +21,12 @@ from fullon_master_api.apis.ohlcv.door import CandleRow, TradeRow, check_candles
 from fullon_master_api.apis.ohlcv.files import BATCH_ROWS, open_source
 from fullon_master_api.apis.ohlcv.files import Source as File
 from fullon_master_api.apis.ohlcv.frames import STORED, WIDTH_S, parse_timeframe
-from fullon_master_api.apis.ohlcv.records import Source
 from fullon_master_api.apis.ohlcv.scaling import Decimals
 from fullon_master_api.apis.ohlcv.spans import Key
 from fullon_master_api.apis.ohlcv.steps import Run, Transaction
 from fullon_master_api.apis.ohlcv.store import OhlcvStore
 from fullon_master_api.errors import BadUserInput, GatewayError
-from fullon_master_api.model import Record, Side, Timeframe
+from fullon_master_api.model import CandleSource, Record, Side, Timeframe
 
 REFUSALS_KEPT: Final = 1000
 Progress = Callable[[int, float], None]
@@ -297,7 +296,7 @@ def _store(pieces: Sequence[Piece], plan: ImportPlan, name: str, position: int) 
             width_s, bars = WIDTH_S[plan.timeframe], piece.rows
             candles: Any = bars
             _, changed = yield from writing.upsert_candles(
-                exchange, symbol, width_s, candles, source=Source.IMPORT, decimals=decimals, fence=None
+                exchange, symbol, width_s, candles, source=CandleSource.IMPORT, decimals=decimals, fence=None
             )
             stored += len(changed)
     yield Run(sql.SET_IMPORT, (name, position))

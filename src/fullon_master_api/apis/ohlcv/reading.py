@@ -4,22 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fullon_master_api.apis.ohlcv.door import ORDER_TYPES, SIDES, id_of
 from fullon_master_api.apis.ohlcv.frames import HOUR, NS, Frame
 from fullon_master_api.apis.ohlcv.numbers import PART, texts
 from fullon_master_api.apis.ohlcv.records import Series
+from fullon_master_api.apis.ohlcv.statements import REVISED, SOURCED
 from fullon_master_api.apis.ohlcv.steps import Rows
 from fullon_master_api.apis.ohlcv.writing import Bar
-from fullon_master_api.model import Candle, CandleColumns, MarketTrade
+from fullon_master_api.model import Candle, CandleColumns, CandleSource, MarketTrade
 
 Row = tuple[Any, ...]
-"""A read candle: position, scale, opened_s, open, high, low, close, volume, volume_high, trades, final."""
+"""A read candle: position, scale, opened_s, open, high, low, close, volume, volume_high, trades, mark (see `statements.MARK`)."""
 FILLED: Final = -1
-"""In the place of `final`: the row was made up for a span without trades."""
+"""In the place of the mark: the row was made up for a span without trades."""
+
+
+class Marked(NamedTuple):
+    """A mark, read."""
+
+    final: bool
+    filled: bool
+    source: CandleSource | None
+    revision: int
+
+
+@lru_cache(maxsize=4096)
+def marked(mark: int) -> Marked:
+    if mark == FILLED:
+        return Marked(final=True, filled=True, source=None, revision=0)
+    return Marked(bool(mark % SOURCED), False, CandleSource(mark % REVISED // SOURCED), mark // REVISED)
 
 
 def scale_of(series: Series) -> int:
@@ -52,15 +70,15 @@ def aggregate(rows: Sequence[Row], frame: Frame) -> list[Row]:
     position, scale, clock_s = rows[0][0], rows[0][1], rows[0][11]
     start_s = frame.start(rows[0][2])
     end_s = frame.end(start_s)
-    opened, high, low, close, volume, part, count = rows[0][3], 0, rows[0][5], 0, 0, 0, 0
+    opened, high, low, close, volume, part, count, revision = rows[0][3], 0, rows[0][5], 0, 0, 0, 0, 0
     counted = True
-    for _, _, instant_s, first, top, bottom, last, small, large, trades, _, _ in rows:
+    for _, _, instant_s, first, top, bottom, last, small, large, trades, mark, _ in rows:
         if instant_s >= end_s:
-            number = count if counted else None
-            wide.append((position, scale, start_s, opened, high, low, close, volume, part, number, int(end_s <= clock_s)))
+            number, after = count if counted else None, int(end_s <= clock_s) + REVISED * revision
+            wide.append((position, scale, start_s, opened, high, low, close, volume, part, number, after))
             start_s = frame.start(instant_s)
             end_s = frame.end(start_s)
-            opened, high, low, volume, part, count, counted = first, top, bottom, 0, 0, 0, True
+            opened, high, low, volume, part, count, revision, counted = first, top, bottom, 0, 0, 0, 0, True
         if top > high:
             high = top
         if bottom < low:
@@ -68,12 +86,13 @@ def aggregate(rows: Sequence[Row], frame: Frame) -> list[Row]:
         close = last
         volume += small
         part += large
+        revision += mark // REVISED
         if trades is None:
             counted = False
         else:
             count += trades
-    number = count if counted else None
-    wide.append((position, scale, start_s, opened, high, low, close, volume, part, number, int(end_s <= clock_s)))
+    number, after = count if counted else None, int(end_s <= clock_s) + REVISED * revision
+    wide.append((position, scale, start_s, opened, high, low, close, volume, part, number, after))
     return wide
 
 
@@ -175,10 +194,13 @@ def candles(rows: Sequence[Row]) -> list[Candle]:
             close=price[close],
             volume=quantity[volume + part * PART] if part else quantity[volume],
             trades=trades,
-            final=final != 0,
-            filled=final < 0,
+            final=known.final,
+            filled=known.filled,
+            source=known.source,
+            revision=known.revision,
         )
-        for _, _, opened_s, opened, high, low, close, volume, part, trades, final in rows
+        for _, _, opened_s, opened, high, low, close, volume, part, trades, mark in rows
+        for known in (marked(mark),)
     ]
 
 
@@ -202,7 +224,12 @@ def columns(rows: Sequence[Row]) -> CandleColumns:
 def bar_candles(bars: Sequence[Bar], series: Series) -> list[Candle]:
     """Bars of a transaction as records."""
     scale = scale_of(series)
-    return candles([(0, scale, *bar[:5], bar.volume, 0, bar.trades, bar.final) for bar in bars])
+    return candles(
+        [
+            (0, scale, *bar[:5], bar.volume, 0, bar.trades, bar.final + SOURCED * bar.source + REVISED * bar.revision)
+            for bar in bars
+        ]
+    )
 
 
 def trades(rows: Sequence[Row]) -> list[MarketTrade]:

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
-from fullon_master_api.model import Candle, MarketTrade, Record
-
-
-class Source(IntEnum):
-    """Where a stored candle came from. A greater one is not overwritten by a smaller one, whatever the order of arrival."""
-
-    ROLLUP = 0
-    TRADES = 1
-    IMPORT = 2
-    EXCHANGE = 3
+from fullon_master_api.model import Candle, CandleSource, MarketTrade, Record
 
 
 class Fill(StrEnum):
@@ -60,7 +51,7 @@ class Origin(Record, frozen=True, kw_only=True):
     """Where one stored candle came from, and how often it was revised after it was final."""
 
     opened_ns: int
-    source: Source
+    source: CandleSource
     final: bool
     revision: int
 

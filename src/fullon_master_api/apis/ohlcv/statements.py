@@ -13,10 +13,14 @@ from functools import lru_cache
 from typing import Final
 
 from fullon_master_api.apis.ohlcv.numbers import PART
-from fullon_master_api.apis.ohlcv.records import Source
+from fullon_master_api.model import CandleSource
 
 SCALE: Final = "s.price_exponent + 100 * s.quantity_exponent + 10000 * s.price_decimals + 1000000 * s.quantity_decimals"
 SERIES: Final = "series_id, price_exponent, quantity_exponent, price_decimals, quantity_decimals, candles_kept_s, trades_kept_s"
+
+# What is known of a candle beside its numbers, in one of them: 1 for final, 2 for each rank of its source, 8 for each revision.
+SOURCED, REVISED = 2, 8
+MARK: Final = f"c.final + {SOURCED} * c.source + {REVISED} * c.revision"
 
 THEN_JOIN: Final = re.compile(r"THEN JOIN (\w+) (\w+) ON \[\[(.*?)\]\]", re.DOTALL)
 
@@ -46,10 +50,10 @@ WITH k AS MATERIALIZED (
   FROM KEYS($1) q THEN JOIN market_series s ON [[s.exchange = q.exchange AND s.symbol = q.symbol]]
 )"""  # noqa: S608
 
-_ROWS: Final = """
-SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final
+_ROWS: Final = f"""
+SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, {MARK}
 FROM k THEN JOIN market_candles c ON [[c.series_id = k.series_id AND c.timeframe_s = $2::int
-  AND c.opened_s >= k.low_s AND c.opened_s < k.high_s]]"""
+  AND c.opened_s >= k.low_s AND c.opened_s < k.high_s]]"""  # noqa: S608
 
 READ_NEWEST: Final = _NEWEST + _ROWS
 READ_OLDEST: Final = _OLDEST + _ROWS
@@ -61,7 +65,7 @@ _MINUTE_CLOCK: Final = _CLOCK.replace("$2::int", "60")
 _CLOCKED: Final = f""",
 kc AS MATERIALIZED (SELECT k.*, {_CLOCK} AS clock_s, {_MINUTE_CLOCK} AS minute_clock_s FROM k)"""  # noqa: S608
 _CLOCKED_ROWS: Final = f"""{_CLOCKED}
-SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final,
+SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, {MARK},
   CASE WHEN k.clock_s < k.minute_clock_s THEN k.minute_clock_s ELSE k.clock_s END
 FROM kc k THEN JOIN market_candles c ON [[c.series_id = k.series_id AND c.timeframe_s = $2::int
   AND c.opened_s >= k.low_s AND c.opened_s < k.high_s]]"""  # noqa: S608
@@ -70,7 +74,7 @@ READ_CLOCKED_OLDEST: Final = _OLDEST + _CLOCKED_ROWS
 
 # $1 keys, $2 beginnings of hours: their minutes, where a candle of a zone begins within the hour.
 READ_MINUTES: Final = f"""
-SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.final
+SELECT k.position, k.scale, c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, {MARK}
 FROM (SELECT q.position, s.series_id, {SCALE} AS scale FROM KEYS($1) q
     THEN JOIN market_series s ON [[s.exchange = q.exchange AND s.symbol = q.symbol]]) k
   CROSS JOIN INTS($2) h
@@ -84,13 +88,14 @@ g AS (
     c.opened_s - (c.opened_s - $6::bigint) % $7::bigint AS bucket_s, min(c.opened_s) AS first_s, max(c.opened_s) AS last_s,
     max(c.high) AS high, min(c.low) AS low, CAST(sum(c.volume) AS bigint) AS volume,
     CAST(sum(c.volume_high) AS bigint) AS volume_high,
-    CASE WHEN count(c.trades) = count(*) THEN CAST(sum(c.trades) AS bigint) END AS trades
+    CASE WHEN count(c.trades) = count(*) THEN CAST(sum(c.trades) AS bigint) END AS trades,
+    CAST(sum(c.revision) AS bigint) AS revision
   FROM kc k THEN JOIN market_candles c ON [[c.series_id = k.series_id AND c.timeframe_s = $2::int
     AND c.opened_s >= k.low_s AND c.opened_s < k.high_s]]
   GROUP BY 1, 2, 3, 4, 5
 )
 SELECT g.position, g.scale, g.bucket_s, o.open, g.high, g.low, e.close, g.volume, g.volume_high, g.trades,
-  CASE WHEN g.bucket_s + $7::bigint <= g.clock_s THEN 1 ELSE 0 END
+  CASE WHEN g.bucket_s + $7::bigint <= g.clock_s THEN 1 ELSE 0 END + {REVISED} * g.revision
 FROM g
   THEN JOIN market_candles o ON [[o.series_id = g.series_id AND o.timeframe_s = $2::int AND o.opened_s = g.first_s]]
   THEN JOIN market_candles e ON [[e.series_id = g.series_id AND e.timeframe_s = $2::int AND e.opened_s = g.last_s]]"""  # noqa: S608
@@ -223,7 +228,8 @@ SELECT m.value,
 FROM INTS($2) m"""
 
 CANDLES_AT: Final = """
-SELECT c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.source, c.final
+SELECT c.opened_s, c.open, c.high, c.low, c.close, c.volume, c.volume_high, c.trades, c.source, c.final,
+  c.revision
 FROM INTS($3) m THEN JOIN market_candles c ON [[c.series_id = $1::int AND c.timeframe_s = $2::int AND c.opened_s = m.value]]"""
 CANDLE_COLUMNS: Final = (
     "series_id",
@@ -250,7 +256,7 @@ _ROLL_UP: Final = f"""
 INSERT INTO market_candles (series_id, timeframe_s, opened_s, open, high, low, close, volume, volume_high, trades,
   source, final, revision)
 SELECT $1::int, $3::int, g.bucket_s, o.open, g.high, g.low, e.close, g.low_sum % {PART}, g.high_sum + g.low_sum / {PART},
-  g.trades, {Source.ROLLUP.value}, CASE WHEN g.bucket_s + $3::int <= $5::bigint THEN 1 ELSE 0 END, 0
+  g.trades, {CandleSource.ROLLUP.value}, CASE WHEN g.bucket_s + $3::int <= $5::bigint THEN 1 ELSE 0 END, 0
 FROM (
   SELECT m.value AS bucket_s, min(c.opened_s) AS first_s, max(c.opened_s) AS last_s, max(c.high) AS high, min(c.low) AS low,
     CAST(sum(c.volume) AS bigint) AS low_sum, CAST(sum(c.volume_high) AS bigint) AS high_sum,
@@ -266,7 +272,7 @@ ROLL_UP: Final = (
     _ROLL_UP
     + ON_CANDLE_CONFLICT
     + f"""
-WHERE market_candles.source = {Source.ROLLUP.value} AND (market_candles.open <> excluded.open
+WHERE market_candles.source = {CandleSource.ROLLUP.value} AND (market_candles.open <> excluded.open
   OR market_candles.high <> excluded.high
   OR market_candles.low <> excluded.low OR market_candles.close <> excluded.close OR market_candles.volume <> excluded.volume
   OR market_candles.volume_high <> excluded.volume_high OR market_candles.final <> excluded.final

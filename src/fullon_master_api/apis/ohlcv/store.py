@@ -16,14 +16,14 @@ from fullon_master_api.apis.ohlcv.door import check_candles, check_names, check_
 from fullon_master_api.apis.ohlcv.frames import NS, STORED, WIDTH_S
 from fullon_master_api.apis.ohlcv.postgres import open_postgres
 from fullon_master_api.apis.ohlcv.reading import Row
-from fullon_master_api.apis.ohlcv.records import Appended, Fill, Interval, Origin, Source, Upserted
+from fullon_master_api.apis.ohlcv.records import Appended, Fill, Interval, Origin, Upserted
 from fullon_master_api.apis.ohlcv.scaling import Decimals
 from fullon_master_api.apis.ohlcv.spans import LIMIT_MAX, TIME_MAX_S, Key, Span, aligned, check_range, distinct_keys
 from fullon_master_api.apis.ohlcv.sqlite import SqliteDriver
 from fullon_master_api.apis.ohlcv.steps import Driver
 from fullon_master_api.apis.ohlcv.writing import TRADES_KIND
 from fullon_master_api.errors import BadUserInput
-from fullon_master_api.model import Candle, CandleColumns, Fence, MarketTrade, Timeframe
+from fullon_master_api.model import Candle, CandleColumns, CandleSource, Fence, MarketTrade, Timeframe
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -83,7 +83,7 @@ class OhlcvStore:
         timeframe: Timeframe,
         candles: Sequence[Candle],
         *,
-        source: Source = Source.EXCHANGE,
+        source: CandleSource = CandleSource.EXCHANGE,
         price_decimals: int | None = None,
         quantity_decimals: int | None = None,
         fence: Fence | None = None,
@@ -219,7 +219,7 @@ class OhlcvStore:
     async def origins(self, key: Key, timeframe: Timeframe, *, start_ns: int, end_ns: int) -> list[Origin]:
         """Where stored candles came from and how often they were revised; at most 5,000."""
         rows = await self.driver.read(sql.READ_ORIGINS, *key, WIDTH_S[timeframe], -(-start_ns // NS), -(-end_ns // NS))
-        return [Origin(opened_ns=row[0] * NS, source=Source(row[1]), final=bool(row[2]), revision=row[3]) for row in rows]
+        return [Origin(opened_ns=row[0] * NS, source=CandleSource(row[1]), final=bool(row[2]), revision=row[3]) for row in rows]
 
     async def series(self) -> list[Key]:
         """Every (exchange, symbol) that has rows."""

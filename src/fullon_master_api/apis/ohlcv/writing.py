@@ -10,11 +10,11 @@ from fullon_master_api.apis.ohlcv import statements as sql
 from fullon_master_api.apis.ohlcv.door import TEXT_NUMBER, CandleRow, TradeRow
 from fullon_master_api.apis.ohlcv.frames import DAY, HOUR, MINUTE, NS
 from fullon_master_api.apis.ohlcv.numbers import PART, scaled
-from fullon_master_api.apis.ohlcv.records import Series, Source
+from fullon_master_api.apis.ohlcv.records import Series
 from fullon_master_api.apis.ohlcv.scaling import Decimals, digits_of, open_series
 from fullon_master_api.apis.ohlcv.steps import InsertMany, KeepPartitions, Rows, Run, Transaction
 from fullon_master_api.errors import StaleEpoch
-from fullon_master_api.model import Fence
+from fullon_master_api.model import CandleSource, Fence
 
 TRADES_KIND = 0
 """Coverage of trades; that of candles has their timeframe in seconds as its kind."""
@@ -32,6 +32,11 @@ class Bar(NamedTuple):
     trades: int | None
     source: int
     final: int
+    revision: int = 0
+
+    def revising(self, old: Bar | None) -> Bar:
+        """This bar in the place of `old`: one more revision where that was final."""
+        return self if old is None else self._replace(revision=old.revision + old.final)
 
 
 def append_trades(
@@ -95,7 +100,7 @@ def build_minutes(series: Series, folded: dict[int, Bar]) -> Transaction[list[Ba
     newest_s = (yield Run(sql.NEWEST_TRADE, (series.series_id,)))[0][0] // NS
     clock_s = newest_s - newest_s % MINUTE
     before = yield from _candles_at(series, MINUTE, list(folded))
-    merged = [opened_s for opened_s in folded if opened_s in before and before[opened_s].source == Source.TRADES]
+    merged = [opened_s for opened_s in folded if opened_s in before and before[opened_s].source == CandleSource.TRADES]
     ends: dict[int, tuple[int, int]] = {}
     if merged:
         found = yield Run(sql.TRADES_OF_MINUTES, (series.series_id, merged))
@@ -106,7 +111,7 @@ def build_minutes(series: Series, folded: dict[int, Bar]) -> Transaction[list[Ba
         final = int(opened_s < clock_s)
         if old is None:
             bars.append(bar._replace(final=final))
-        elif old.source == Source.TRADES and opened_s >= series.trades_kept_s:
+        elif old.source == CandleSource.TRADES and opened_s >= series.trades_kept_s:
             first, last = ends[opened_s]
             bars.append(
                 Bar(
@@ -117,12 +122,12 @@ def build_minutes(series: Series, folded: dict[int, Bar]) -> Transaction[list[Ba
                     last,
                     bar.volume + old.volume,
                     (bar.trades or 0) + (old.trades or 0),
-                    Source.TRADES,
+                    CandleSource.TRADES,
                     max(final, old.final),
-                )
+                ).revising(old)
             )
     yield from _put_bars(series, MINUTE, bars)
-    closed = yield from _close(series, MINUTE, Source.TRADES, clock_s)
+    closed = yield from _close(series, MINUTE, CandleSource.TRADES, clock_s)
     yield from _roll_up(series, MINUTE, [bar.opened_s for bar in bars])
     return bars + (yield from _bars_at(series, closed.difference(bar.opened_s for bar in bars)))
 
@@ -136,7 +141,7 @@ def fold(event_ns: Sequence[int], prices: Sequence[int], quantities: Sequence[in
         stop = bisect_left(event_ns, (opened_s + MINUTE) * NS, start)
         paid = prices[start:stop]
         volume = sum(quantities[start:stop])
-        folded[opened_s] = Bar(opened_s, paid[0], max(paid), min(paid), paid[-1], volume, len(paid), Source.TRADES, 0)
+        folded[opened_s] = Bar(opened_s, paid[0], max(paid), min(paid), paid[-1], volume, len(paid), CandleSource.TRADES, 0)
         start = stop
     return folded
 
@@ -147,7 +152,7 @@ def upsert_candles(
     width_s: int,
     rows: Sequence[CandleRow],
     *,
-    source: Source,
+    source: CandleSource,
     decimals: Decimals,
     fence: Fence | None,
 ) -> Transaction[tuple[Series, list[Bar]]]:
@@ -169,14 +174,15 @@ def upsert_candles(
         decimals=decimals,
     )
     before = yield from _candles_at(series, width_s, [row.opened_s for row in rows])
-    changed = [bar for bar in (_bar(series, row, source) for row in rows) if _replaces(bar, before.get(bar.opened_s))]
+    given = (_bar(series, row, source) for row in rows)
+    changed = [bar.revising(before.get(bar.opened_s)) for bar in given if _replaces(bar, before.get(bar.opened_s))]
     yield from _put_bars(series, width_s, changed)
     yield from _roll_up(series, width_s, [bar.opened_s for bar in changed])
     yield from cover(series, width_s, _runs(width_s, (row.opened_s for row in rows if row.final)))
     return series, changed
 
 
-def _bar(series: Series, row: CandleRow, source: Source) -> Bar:
+def _bar(series: Series, row: CandleRow, source: CandleSource) -> Bar:
     exponent = series.price_exponent
     return Bar(
         row.opened_s,
@@ -194,7 +200,7 @@ def _bar(series: Series, row: CandleRow, source: Source) -> Bar:
 def _replaces(bar: Bar, old: Bar | None) -> bool:
     if old is None:
         return True
-    return bar.final >= old.final and bar.source >= old.source and bar != old
+    return bar.final >= old.final and bar.source >= old.source and bar != old._replace(revision=0)
 
 
 def _runs(width_s: int, opened: Iterable[int]) -> list[tuple[int, int]]:
@@ -218,9 +224,9 @@ def close_candles(
     if not found:
         return None
     series = Series(**dict(zip(Series.__struct_fields__, found[0], strict=True)))
-    closed = yield from _close(series, MINUTE, Source.TRADES, until_s)
+    closed = yield from _close(series, MINUTE, CandleSource.TRADES, until_s)
     for width_s in (HOUR, DAY):
-        yield from _close(series, width_s, Source.ROLLUP, until_s)
+        yield from _close(series, width_s, CandleSource.ROLLUP, until_s)
     return series, (yield from _bars_at(series, closed))
 
 
@@ -268,7 +274,7 @@ def _put_bars(series: Series, width_s: int, bars: Sequence[Bar]) -> Transaction[
         yield InsertMany("market_candles", sql.CANDLE_COLUMNS, rows, sql.ON_CANDLE_CONFLICT)
 
 
-def _close(series: Series, width_s: int, source: Source, until_s: int) -> Transaction[set[int]]:
+def _close(series: Series, width_s: int, source: CandleSource, until_s: int) -> Transaction[set[int]]:
     rows = yield Run(sql.CLOSE_CANDLES, (series.series_id, width_s, int(source), until_s))
     return {opened_s for (opened_s,) in rows}
 
@@ -283,4 +289,4 @@ def _roll_up(series: Series, width_s: int, opened: Sequence[int]) -> Transaction
             continue
         clock_s = (yield Run(sql.CLOCK, (series.series_id, base_s)))[0][0]
         yield Run(sql.ROLL_UP, (series.series_id, base_s, wide_s, touched, clock_s))
-        yield from _close(series, wide_s, Source.ROLLUP, clock_s)
+        yield from _close(series, wide_s, CandleSource.ROLLUP, clock_s)
