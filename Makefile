@@ -10,7 +10,7 @@ PORT ?= 8000
 DATA_DIR ?= .fullon
 PROFILE ?= short
 JOBS ?= 2
-BENCH ?= bus exchanges services ohlcv executor fanout resilience
+BENCH ?= bus exchanges services ohlcv executor fanout resilience tracing
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -48,6 +48,7 @@ from fullon_master_api.services.resources import Resources, exchange_opener
 from fullon_master_api.services.supervisor import Supervisor
 from fullon_master_api.services.wiring import build_manager, build_supervisor
 from fullon_master_api.settings import Settings
+from fullon_master_api.tracing import record_as_set_up
 from fullon_master_api.transport.direct import DirectPosts
 from fullon_master_api.transport.figures import HubCollector
 from fullon_master_api.transport.headers import SecureHeaders
@@ -196,6 +197,7 @@ class MasterGateway:
 @asynccontextmanager
 async def open_gateway(settings: Settings) -> AsyncIterator[MasterGateway]:
     """Open everything in its order and close it in the opposite one. Raises what keeps a store from being opened."""
+    record_as_set_up()
     async with AsyncExitStack() as stack:
         redis = RedisOptions(
             max_connections=settings.redis_max_connections,

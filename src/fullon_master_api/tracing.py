@@ -25,9 +25,10 @@ def record_with(provider: TracerProvider | None) -> None:
 
 
 def record_as_set_up() -> None:
-    """Record with the provider that was set up for the process, by `opentelemetry-instrument` or by code; else not at all."""
+    """Record with the provider that was set up for the process, by `opentelemetry-instrument` or by code, if there is one."""
     provider = trace.get_tracer_provider()
-    record_with(None if isinstance(provider, ProxyTracerProvider) else provider)
+    if not isinstance(provider, ProxyTracerProvider):
+        record_with(provider)
 
 
 def is_recording() -> bool:

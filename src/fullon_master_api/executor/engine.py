@@ -227,7 +227,8 @@ class Engine:
 def _attributes(prepared: Prepared, request_id: str) -> dict[str, str]:
     """What is told of an operation outside: its name and its document's hash, never its text or its variables."""
     digest = sha256(prepared.text.encode()).hexdigest()
-    return {"operation": prepared.name or "", "kind": prepared.kind.value, "document": digest, "request_id": request_id}
+    name = prepared.operation.name
+    return {"operation": name.value if name else "", "kind": prepared.kind.value, "document": digest, "request_id": request_id}
 
 
 def _is_introspection(prepared: Prepared) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from fullon_master_api.errors import SlowConsumer
 from fullon_master_api.executor.engine import Prepared
 from fullon_master_api.executor.live import Backlog, Delivery, Feed
+from fullon_master_api.tracing import span
 from fullon_master_api.transport.links import Link, Rendered
 from fullon_master_api.transport.protocols import Wire
 
@@ -168,7 +169,8 @@ class Group:
                     before = self._backlog.conflated
                     found = self._backlog.take()
                     self._hub.figures.conflated += self._backlog.conflated - before
-                await (self._tell_each(found) if self.feed.merge is None else self._tell_merged(found))
+                with span("live event", events=len(found), readers=len(self.members)):
+                    await (self._tell_each(found) if self.feed.merge is None else self._tell_merged(found))
                 now_s = monotonic()
                 self._hub.figures.lag.observe(now_s - self._arrived_at_s)
                 self._arrived_at_s = now_s
@@ -233,6 +235,11 @@ class Group:
 
     async def _spread(self, parts: Sequence[tuple[Hashable, Waiting]], rendered: Rendered) -> None:
         """Hand one event to all members, in slices that leave the loop its breath."""
+        with span("live deliver", readers=len(self.members)):
+            self._hub.figures.delivered += await self._hand_out(parts, rendered)
+
+    async def _hand_out(self, parts: Sequence[tuple[Hashable, Waiting]], rendered: Rendered) -> int:
+        """How many members took it at once."""
         until, delivered = monotonic() + SPREAD_BUDGET_S, 0
         for number, member in enumerate(list(self.members)):
             if member.group is not self:
@@ -246,7 +253,7 @@ class Group:
             if not number & 127 and monotonic() > until:
                 await asyncio.sleep(0)
                 until = monotonic() + SPREAD_BUDGET_S
-        self._hub.figures.delivered += delivered
+        return delivered
 
     def _park(self, member: Member, parts: Sequence[tuple[Hashable, Waiting]]) -> None:
         try:

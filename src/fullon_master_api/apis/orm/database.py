@@ -22,6 +22,7 @@ from fullon_master_api.apis.orm.tables_services import audit, events, leases
 from fullon_master_api.errors import BadUserInput, Conflict, Forbidden, GatewayError, StaleEpoch, StoreUnavailable
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Fence, Principal
+from fullon_master_api.tracing import span
 
 log = get_logger(__name__)
 
@@ -107,7 +108,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection, None]:
         """A connection for statements that change nothing, each seeing what is committed when it starts."""
-        with translated():
+        with translated(), span("orm read"):
             async with self._reader.connect() as connection:
                 yield connection
 
@@ -117,7 +118,7 @@ class Database:
 
         Raises: StaleEpoch when `fence` is not the lease's epoch any more.
         """
-        with translated():
+        with translated(), span("orm write"):
             async with self._writer.begin() as connection:
                 write = Write(connection, self.dialect)
                 await write.check_fence(fence)
