@@ -93,12 +93,13 @@ def _key_of(settings: Settings) -> str | None:
     return settings.credentials_key.get_secret_value() if settings.credentials_key is not None else None
 
 
-def without_streams(resources: Resources) -> Resources:
-    """The same, over exchanges that cannot stream anything: all is read over REST."""
+def without_streams(resources: Resources, *, but: Sequence[str] = ()) -> Resources:
+    """The same, over exchanges that cannot stream anything `but` these: all else is read over REST."""
 
     def open_named(name: str, credentials: tuple[str, str] | None = None) -> ExchangeAdapter:
         adapter = resources.open_exchange(name, credentials)
-        streams = {field: False for field in adapter.capabilities.__struct_fields__ if field.startswith("stream_")}
+        names = {field for field in adapter.capabilities.__struct_fields__ if field.startswith("stream_")}
+        streams = dict.fromkeys(names - set(but), False)
         adapter.capabilities = msgspec.structs.replace(adapter.capabilities, **streams)
         return adapter
 

@@ -1,13 +1,10 @@
-"""The account service: dry runs that stay at home, live orders sent once, fills that are the truth."""
+"""The account service: live orders sent once, fills that are the truth, whatever the exchange streams."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import time
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import aclosing
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -15,15 +12,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fullon_master_api.apis.orm import Secrets
 from fullon_master_api.apis.orm.orders import OrderChange
 from fullon_master_api.apis.orm.tables_services import CommandState
 from fullon_master_api.bus import account_topic
 from fullon_master_api.exchanges.adapter import OrderRequest
-from fullon_master_api.exchanges.paper import GeneratedSource, PaperExchange, PaperOptions, open_paper
 from fullon_master_api.model import (
     Balances,
-    ExchangeAccount,
     Fence,
     Order,
     OrderStatus,
@@ -31,152 +25,17 @@ from fullon_master_api.model import (
     Positions,
     ServiceName,
     Side,
-    Ticker,
 )
 from fullon_master_api.services.account import AccountService
-from fullon_master_api.services.board import FeedBoard
 from fullon_master_api.services.live_account import sent_id
-from fullon_master_api.services.resources import Resources
-from tests.services.stage import list_symbols, locked, open_platform, running, until, without_streams
-
-KEY, SECRET = "paper-key", base64.b64encode(b"s" * 64).decode()
-SYMBOL = "BTC/USD"
-VAULT = base64.urlsafe_b64encode(b"k" * 32).decode()
-
-
-@dataclass
-class Stage:
-    resources: Resources
-    paper: PaperExchange
-    account: ExchangeAccount
-
-    async def place(self, **values: object) -> Order:
-        given = {"ex_id": self.account.ex_id, "uid": self.account.uid, "symbol": SYMBOL, "dry_run": False}
-        return await self.resources.orm.orders.place(None, given | values)
-
-    async def order(self, order_id: int) -> Order:
-        found = (await self.resources.orm.orders.get_many([order_id], None))[0]
-        assert found is not None
-        return found
-
-    async def comes_to(self, order: Order, *statuses: OrderStatus) -> Order:
-        async def there() -> Order | None:
-            now = await self.order(order.order_id)
-            return now if now.status in statuses else None
-
-        found = await until(there)
-        assert found is not None
-        return found
-
-    async def tick(self, bid: str, ask: str) -> None:
-        ticker = Ticker(exchange="kraken", symbol=SYMBOL, bid=bid, ask=ask, last=bid, received_ns=time.time_ns())
-        await self.resources.cache.tickers.set(ticker)
-
-    @property
-    def price(self) -> Decimal:
-        """The paper exchange's last price."""
-        last = self.paper.tapes[SYMBOL].last
-        assert last is not None
-        return Decimal(last.price)
-
-    def serving(self) -> AbstractAsyncContextManager[FeedBoard]:
-        return running(self.resources, ServiceName.ACCOUNT, partial(AccountService, self.resources))
-
-
-@asynccontextmanager
-async def staged(
-    folder: Path, *, credentials: bool = True, secret: str = SECRET, ccxt_timeout: float = 10.0
-) -> AsyncGenerator[Stage, None]:
-    source = GeneratedSource(symbols=(SYMBOL,), history_hours=0.05, updates_per_s=20.0)
-    async with open_paper(PaperOptions(source=source)) as paper:
-        paper.add_account(KEY, SECRET, {"USD": "100000", "BTC": "2"})
-        async with open_platform(
-            folder,
-            exchange_urls={"kraken": paper.url},
-            account_reconnect_delay=0.5,
-            account_poll_interval=0.5,
-            credentials_key=VAULT,
-            ccxt_timeout=ccxt_timeout,
-        ) as resources:
-            await list_symbols(resources, [SYMBOL])
-            exchange = (await resources.orm.exchanges.by_names(["kraken"]))[0]
-            assert exchange is not None
-            user = await resources.orm.users.add(None, {"mail": "trader@fullon", "name": "T"}, password_hash="x")
-            account = await resources.orm.accounts.add(
-                None,
-                {"uid": user.uid, "cat_ex_id": exchange.cat_ex_id, "name": "main"},
-                secrets=Secrets(key=KEY, secret=secret) if credentials else None,
-            )
-            yield Stage(resources, paper, account)
+from tests.services.account_stage import KEY, SECRET, SYMBOL, Stage, staged
+from tests.services.stage import running, until, without_streams
 
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncGenerator[Stage, None]:
     async with staged(tmp_path) as platform:
         yield platform
-
-
-@pytest.fixture
-async def dry(tmp_path: Path) -> AsyncGenerator[Stage, None]:
-    async with staged(tmp_path, credentials=False) as platform:
-        yield platform
-
-
-async def test_a_dry_run_order_fills_from_the_ticker_and_sends_nothing(dry: Stage) -> None:
-    await dry.tick("49999.9", "50000.0")
-    async with dry.serving():
-        order = await dry.place(side="buy", order_type="market", volume=Decimal("0.123456789"), dry_run=True)
-        filled = await dry.comes_to(order, OrderStatus.FILLED)
-        trades = (await dry.resources.orm.dry_trades.of_orders([order.order_id], None))[0]
-    assert (filled.final_volume, filled.average_price) == (Decimal("0.12345678"), Decimal("50000"))
-    assert [(trade.volume, trade.price, trade.cost, trade.side) for trade in trades] == [
-        (Decimal("0.12345678"), Decimal("50000"), Decimal("6172.839"), Side.BUY)
-    ]
-    assert trades[0].fee > 0
-    assert not dry.paper.accounts[KEY].orders
-    assert not dry.paper.accounts[KEY].fills
-
-
-async def test_a_dry_limit_order_waits_for_its_price_and_fills_at_it(dry: Stage) -> None:
-    await dry.tick("50000.0", "50001.0")
-    async with dry.serving():
-        order = await dry.place(side="buy", order_type="limit", volume=Decimal("0.5"), price=Decimal("49000.07"), dry_run=True)
-        await dry.comes_to(order, OrderStatus.OPEN)
-        await dry.tick("49000.1", "49000.2")
-        await dry.tick("48990.0", "48999.0")
-        filled = await dry.comes_to(order, OrderStatus.FILLED)
-    assert filled.average_price == Decimal("49000.0")
-
-
-async def test_an_open_dry_order_outlives_its_service_and_can_be_canceled(dry: Stage) -> None:
-    await dry.tick("50000.0", "50001.0")
-    async with dry.serving():
-        order = await dry.place(side="sell", order_type="limit", volume=Decimal(1), price=Decimal(60000), dry_run=True)
-        other = await dry.place(side="sell", order_type="limit", volume=Decimal(1), price=Decimal(55000), dry_run=True)
-        await dry.comes_to(order, OrderStatus.OPEN)
-        await dry.comes_to(other, OrderStatus.OPEN)
-    async with dry.serving():
-        await dry.resources.orm.orders.cancel(order.order_id, None)
-        await dry.comes_to(order, OrderStatus.CANCELED)
-        await dry.tick("60001.0", "60002.0")
-        assert (await dry.comes_to(other, OrderStatus.FILLED)).average_price == Decimal(55000)
-        assert (await dry.order(order.order_id)).status is OrderStatus.CANCELED
-
-
-@pytest.mark.parametrize(
-    ("values", "reason"),
-    [
-        ({"volume": Decimal("0.00000001"), "order_type": "market"}, "quantity was 0.00000001, must be at least"),
-        ({"volume": Decimal("0.0001"), "order_type": "limit", "price": Decimal("0.1")}, "cost was 0.00001, must be at least"),
-    ],
-)
-async def test_a_dry_order_below_the_minimums_is_rejected_with_the_reason(
-    dry: Stage, values: dict[str, object], reason: str
-) -> None:
-    async with dry.serving():
-        order = await dry.place(side="buy", dry_run=True, **values)
-        rejected = await dry.comes_to(order, OrderStatus.REJECTED)
-    assert rejected.reason.startswith(reason), rejected.reason
 
 
 async def test_a_live_order_is_sent_filled_and_told(stage: Stage) -> None:
@@ -294,7 +153,7 @@ async def test_an_order_placed_elsewhere_is_adopted_with_its_fills(stage: Stage)
 
 async def test_an_order_whose_answer_was_lost_is_found_and_not_sent_again(tmp_path: Path) -> None:
     async with staged(tmp_path, ccxt_timeout=1.0) as stage, stage.serving():
-        await until(lambda: _synced(stage))
+        await until(stage.synced)
         low = (stage.price / 2).quantize(Decimal(1))
         stage.paper.faults.rest_delay_s = 1.5  # The exchange does it, and says so too late.
         order = await stage.place(side="buy", order_type="limit", volume=Decimal("0.5"), price=low)
@@ -333,18 +192,6 @@ async def test_a_crash_after_sending_does_not_send_twice(stage: Stage) -> None:
     assert list(stage.paper.accounts[KEY].orders) == [placed.ex_order_id]
 
 
-async def test_a_command_that_was_begun_too_often_is_given_up(dry: Stage) -> None:
-    store = dry.resources.orm
-    order = await dry.place(side="buy", order_type="market", volume=Decimal("0.1"), dry_run=True)
-    for _ in range(4):
-        epochs = await store.services.claim([ServiceName.ACCOUNT.value], "crashed", 600.0)
-        await store.commands.take(Fence(service=ServiceName.ACCOUNT.value, epoch=epochs[ServiceName.ACCOUNT.value]))
-        await store.services.release("crashed", epochs)
-    async with dry.serving():
-        ended = await dry.comes_to(order, OrderStatus.ERROR)
-        assert "not tried again" in ended.reason
-
-
 async def test_a_crash_before_sending_sends_once(stage: Stage) -> None:
     store = stage.resources.orm
     order = await stage.place(side="buy", order_type="market", volume=Decimal("0.1"))
@@ -364,7 +211,7 @@ async def test_a_crash_before_sending_sends_once(stage: Stage) -> None:
 
 async def test_fills_of_a_time_without_sockets_are_read_afterwards(stage: Stage) -> None:
     async with stage.serving():
-        await until(lambda: _synced(stage))
+        await until(stage.synced)
         stage.paper.faults.refuse = True
         stage.paper.faults.drop_sockets()
         order = await stage.place(side="sell", order_type="market", volume=Decimal("0.3"))
@@ -407,40 +254,10 @@ async def test_positions_are_told_again_when_the_cache_has_lost_them(stage: Stag
         await until(back)
 
 
-async def test_a_dry_order_fills_once_when_the_store_is_back(dry: Stage, tmp_path: Path) -> None:
-    await dry.tick("50000.0", "50001.0")
-    async with dry.serving():
-        order = await dry.place(side="buy", order_type="limit", volume=Decimal("0.5"), price=Decimal(49000), dry_run=True)
-        await dry.comes_to(order, OrderStatus.OPEN)
-        async with locked(tmp_path / "fullon.db"):
-            await dry.tick("48000.0", "48001.0")
-            await asyncio.sleep(7.0)  # Longer than SQLite waits for its lock, so that the write has failed.
-        await dry.comes_to(order, OrderStatus.FILLED)
-        assert len((await dry.resources.orm.dry_trades.of_orders([order.order_id], None))[0]) == 1
-
-
-async def test_an_order_on_an_account_without_credentials_is_rejected(dry: Stage) -> None:
-    async with dry.serving():
-        order = await dry.place(side="buy", order_type="market", volume=Decimal("0.1"))
-        rejected = await dry.comes_to(order, OrderStatus.REJECTED)
-        assert "not connected" in rejected.reason
-    assert not dry.paper.accounts[KEY].orders
-
-
-async def test_an_account_added_while_it_runs_is_connected(dry: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fullon_master_api.services.account.LOOK_S", 0.1)
-    async with dry.serving():
-        secrets = Secrets(key=KEY, secret=SECRET)
-        await dry.resources.orm.accounts.modify(dry.account.ex_id, None, {}, secrets=secrets)
-        await until(lambda: _synced(dry))
-
-
-async def _synced(stage: Stage) -> bool:
-    return bool((await stage.resources.cache.accounts.get_balances([stage.account.ex_id]))[0])
-
-
-async def test_an_account_without_streams_is_kept_over_rest_alone(stage: Stage) -> None:
-    alone = without_streams(stage.resources)
+@pytest.mark.parametrize("streams", [(), ("stream_balances",)], ids=["rest_only", "partial"])
+async def test_what_an_exchange_does_not_stream_is_kept_over_rest(stage: Stage, streams: tuple[str, ...]) -> None:
+    """Two of the three ways to keep an account; where all is streamed is in `test_account_on_binance`."""
+    alone, ex_id = without_streams(stage.resources, but=streams), stage.account.ex_id
     async with running(alone, ServiceName.ACCOUNT, partial(AccountService, alone)) as board:
         order = await stage.place(side="buy", order_type="market", volume=Decimal("0.2"))
         filled = await stage.comes_to(order, OrderStatus.FILLED)
@@ -452,4 +269,5 @@ async def test_an_account_without_streams_is_kept_over_rest_alone(stage: Stage) 
         async with aclosing(stage.resources.open_exchange("kraken", (KEY, SECRET))) as adapter:
             await adapter.cancel_order(resting.order_id, SYMBOL)  # By hand, at the exchange.
         await stage.comes_to(waiting, OrderStatus.CANCELED)
-        assert [feed.feed for feed in board.health()] == [f"kraken:{stage.account.ex_id}:account"]
+        kinds = {"account", *(name.removeprefix("stream_") for name in streams)}
+        assert {feed.feed for feed in board.health()} == {f"kraken:{ex_id}:{kind}" for kind in kinds}

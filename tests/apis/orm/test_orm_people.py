@@ -199,6 +199,7 @@ async def test_the_trail_of_balances_is_its_owners(orm: Orm, world: World) -> No
     mine, none = await orm.balance_history.of_accounts([ex_id, world.ben_account.ex_id], world.ana)
     assert [line.balance for line in mine.rows] == [Decimal("0.00000001"), Decimal("1.5")]
     assert none.rows == []
+    assert await orm.balance_history.newest(ex_id) == {"BTC": Decimal("0.00000001")}
     (hidden,) = await orm.balance_history.of_accounts([ex_id], world.ben)
     assert hidden.rows == []
     with pytest.raises(NotFound):

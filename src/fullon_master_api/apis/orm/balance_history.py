@@ -62,7 +62,8 @@ class BalanceHistory:
             exchange_history.c.history_id.in_(last.group_by(exchange_history.c.currency))
         )
         async with self._database.read() as connection:
-            return dict(await connection.execute(statement))
+            rows = (await connection.execute(statement)).all()
+        return {row.currency: row.balance for row in rows}
 
     async def save(
         self, ex_id: int, balances: Sequence[Balance], *, comment: str | None = None, fence: Fence | None = None
