@@ -6,7 +6,7 @@ import asyncio
 from decimal import Decimal
 
 from demo import TRADER, demo_server, graphql_socket
-from gql import gql
+from gql import GraphQLRequest, gql
 from gql.client import AsyncClientSession
 from gql.transport.exceptions import TransportQueryError
 
@@ -47,7 +47,7 @@ async def watch_many(session: AsyncClientSession) -> None:
     """Many symbols in one stream; an event holds only what changed."""
     values: dict[str, set[tuple[str, str, str]]] = {}
     ticks, sequences = 0, []
-    async for answer in session.subscribe(MANY, variable_values={"symbols": ["BTC/USD", "ETH/USD"]}):
+    async for answer in session.subscribe(GraphQLRequest(MANY, variable_values={"symbols": ["BTC/USD", "ETH/USD"]})):
         event = answer["tickers"]
         sequences.append(int(event["sequence"]))
         for ticker in event["tickers"]:

@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 from demo import TRADER, demo_server, graphql_client, graphql_socket
-from gql import gql
+from gql import GraphQLRequest, gql
 from gql.client import AsyncClientSession
 from gql.transport.exceptions import TransportQueryError
 
@@ -29,7 +29,7 @@ async def place(client: AsyncClientSession, **values: str) -> str:
     account = (await client.execute(ACCOUNTS))["me"]["exchangeAccounts"][0]["id"]
     order = {"exchangeAccountId": account, "symbol": "BTC/USD", "side": "BUY", "quantity": "0.01", "type": "MARKET"}
     order |= {"clientOrderId": f"example-{uuid.uuid4().hex[:12]}"} | values
-    payload = (await client.execute(PLACE, variable_values={"input": order}))["placeOrder"]
+    payload = (await client.execute(GraphQLRequest(PLACE, variable_values={"input": order})))["placeOrder"]
     assert payload["userErrors"] == [], payload
     placed = payload["order"]["id"]
     assert isinstance(placed, str)
@@ -40,7 +40,7 @@ async def until_filled(url: str, order: str, variables: dict[str, Any], *, befor
     """(what happened to the order, the last cursor). `before` is run once the stream stands."""
     statuses: list[str] = []
     async with graphql_socket(url, TRADER) as socket:
-        async for answer in socket.subscribe(ORDERS, variable_values=variables):
+        async for answer in socket.subscribe(GraphQLRequest(ORDERS, variable_values=variables)):
             event = answer["orders"]
             if before is not None:
                 order, before = await before(), None
@@ -61,7 +61,7 @@ async def resume(url: str) -> None:
 
         print("disconnected: an order is placed and filled, and nobody listens")
         missed = await place(client)
-        while (await client.execute(STATUS, variable_values={"id": missed}))["order"]["status"] != "FILLED":
+        while (await client.execute(GraphQLRequest(STATUS, variable_values={"id": missed})))["order"]["status"] != "FILLED":
             await asyncio.sleep(0.1)
 
         print("connected again, after the last cursor:")
@@ -78,7 +78,7 @@ async def resume(url: str) -> None:
             print("a cursor that was never given is refused: BAD_CURSOR")
         else:
             raise AssertionError("a made-up cursor was taken")
-        canceled = (await client.execute(CANCEL, variable_values={"id": waiting}))["cancelOrder"]
+        canceled = (await client.execute(GraphQLRequest(CANCEL, variable_values={"id": waiting})))["cancelOrder"]
         assert canceled["userErrors"] == [], canceled
 
 
