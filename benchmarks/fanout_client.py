@@ -29,8 +29,11 @@ class Reader:
 
     __slots__ = ("fd", "seen", "sock", "tail")
 
-    def __init__(self, host: str, port: int) -> None:
-        self.sock = socket.create_connection((host, port))
+    def __init__(self, host: str, port: int, receive_bytes: int = 0) -> None:
+        self.sock = socket.socket()
+        if receive_bytes:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.sock.connect((host, port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.fd = self.sock.fileno()
         self.tail = b""
@@ -59,7 +62,8 @@ class Reader:
 class Crowd:
     """All sockets of one run."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, *, receive_bytes: int = 0) -> None:
+        self._receive_bytes = receive_bytes
         host, _, port = url.partition(":")
         self._address = (host, int(port))
         self._token = token
@@ -78,7 +82,7 @@ class Crowd:
         return time.monotonic() - started
 
     def _connect(self, count: int, queries: Sequence[str]) -> None:
-        readers = [Reader(*self._address) for _ in range(count)]
+        readers = [Reader(*self._address, self._receive_bytes) for _ in range(count)]
         key = base64.b64encode(os.urandom(16)).decode()
         handshake = (
             f"GET /graphql HTTP/1.1\r\nHost: {self._address[0]}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -1,7 +1,8 @@
 """Servers under test in `fanout.py`: our gateway as it is, and Strawberry's own handler, shipped and leak-fixed.
 
 Each prints a line `{"url":…,"token":…,"pid":…}` and then obeys lines on standard input: `tick K` publishes one ticker of
-each of the first K symbols; `rate R S` publishes R tickers a second for S seconds, then prints `{"done":true}`.
+each of the first K symbols; `burst N` publishes N tickers of the first symbol; `rate R S` publishes R tickers a second for S
+seconds, then prints `{"done":true}`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import strawberry
 import uvloop
 from fastapi import FastAPI
 from strawberry.fastapi import GraphQLRouter
+from websockets.utils import accept_key
 
 from fullon_master_api.apis.orm import open_orm
 from fullon_master_api.apis.orm.demo import install_demo
@@ -33,6 +35,10 @@ from fullon_master_api.executor.core import SteadyExecution
 from fullon_master_api.logs import configure_logs
 from fullon_master_api.model import Ticker
 from fullon_master_api.settings import Settings
+from fullon_master_api.transport.detached import plain_fd, write_now
+from fullon_master_api.transport.frames import FrameReader, frame_header
+from fullon_master_api.transport.links import Rendered
+from fullon_master_api.transport.protocols import TRANSPORT_WS, event_tail
 from fullon_master_api.transport.server import Server, bind_socket, server_config
 
 SYMBOLS = ["BTC/USD", *(f"B{number:02d}/USD" for number in range(1, 50))]
@@ -48,6 +54,9 @@ async def obey(publish: Publish) -> None:
         if line[0] == "tick":
             for symbol in SYMBOLS[: int(line[1])]:
                 await publish(symbol)
+        elif line[0] == "burst":
+            for _ in range(int(line[1])):
+                await publish(SYMBOLS[0])
         elif line[0] == "rate":
             rate, seconds = float(line[1]), float(line[2])
             start = time.monotonic()
@@ -155,11 +164,57 @@ async def serve_strawberry(*, leak_fixed: bool) -> None:
     await serve(app, "", READERS.publish, ws="websockets-sansio")
 
 
+class BareSocket(asyncio.Protocol):
+    """No GraphQL, only the client's words answered: what a prebuilt frame costs when each socket gets one `send`."""
+
+    readers: ClassVar[dict[BareSocket, bytes]] = {}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.frames = FrameReader(1_000_000)
+        self.greeted = False
+
+    def data_received(self, data: bytes) -> None:
+        if not self.greeted:
+            self.greeted = True
+            key = data.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
+            head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade"
+            names = f"Sec-WebSocket-Accept: {accept_key(key)}\r\nSec-WebSocket-Protocol: graphql-transport-ws"
+            self.transport.write(f"{head}\r\n{names}\r\n\r\n".encode())
+            return
+        for message in self.frames.feed(data):
+            said = json.loads(message.data or b"{}")
+            if said.get("type") == "connection_init":
+                ack = b'{"type":"connection_ack"}'
+                self.transport.write(frame_header(len(ack)) + ack)
+            elif said.get("type") == "subscribe":
+                self.readers[self] = event_tail(said["id"])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.readers.pop(self, None)
+
+
+async def serve_bare() -> None:
+    server = await asyncio.get_running_loop().create_server(BareSocket, "127.0.0.1", 0, backlog=2048)
+
+    async def publish(symbol: str) -> None:
+        body = json.dumps({"data": {"ticker": {"last": str(time.monotonic_ns()), **PRICES}}}, separators=(",", ":"))
+        event = Rendered(body.encode())
+        for reader, tail in BareSocket.readers.items():
+            write_now(plain_fd(reader.transport), event.frame(TRANSPORT_WS, len(tail)) + tail)
+
+    url = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    print(json.dumps({"url": url, "token": "", "pid": os.getpid()}), flush=True)
+    await obey(publish)
+    server.close()
+
+
 def main(name: str) -> None:
     configure_logs(level="CRITICAL", json=True, colors=False)  # Strawberry logs a traceback for each client that leaves.
     work: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "fullon": serve_fullon,
         "fullon_portable": partial(serve_fullon, ws="websockets-sansio"),
+        "bare": serve_bare,
         "strawberry": partial(serve_strawberry, leak_fixed=False),
         "strawberry_leak_fixed": partial(serve_strawberry, leak_fixed=True),
     }
