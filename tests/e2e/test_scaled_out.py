@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -93,6 +93,7 @@ async def test_servers_and_a_worker_are_one_platform(postgres_url: str, redis_ur
         ):
             await asyncio.to_thread(look, url)
             await watch(url)
+            await disconnect(url)
             children = subprocess.run(
                 ["ps", "-o", "pid=", "--ppid", str(serving.pid)], capture_output=True, text=True, check=True
             )
@@ -105,8 +106,8 @@ async def test_servers_and_a_worker_are_one_platform(postgres_url: str, redis_ur
             await watch(url)
 
 
-def token(url: str) -> str:
-    answer = httpx.post(f"{url}/api/v1/auth/login", data={"username": "admin@fullon", "password": "password"}, timeout=30)
+def token(url: str, mail: str = "admin@fullon") -> str:
+    answer = httpx.post(f"{url}/api/v1/auth/login", data={"username": mail, "password": "password"}, timeout=30)
     return str(answer.json()["access_token"])
 
 
@@ -134,6 +135,31 @@ async def watch(url: str) -> None:
             async with asyncio.timeout(30):
                 while json.loads(await socket.recv())["type"] != "next":
                     pass
+
+
+async def disconnect(url: str) -> None:
+    """An admin's word closes every socket of a user, on whichever process it is and whichever was told."""
+    bearer = await asyncio.to_thread(token, url, "trader@fullon")
+    async with AsyncExitStack() as stack:
+        sockets = []
+        for _ in range(8):
+            sockets.append(
+                await stack.enter_async_context(
+                    connect(url.replace("http", "ws", 1) + "/graphql", subprotocols=["graphql-transport-ws"])  # type: ignore[list-item]
+                )
+            )
+            await sockets[-1].send(json.dumps({"type": "connection_init", "payload": {"token": bearer}}))
+            assert json.loads(await sockets[-1].recv())["type"] == "connection_ack"
+        await sockets[0].send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": "{ me { id } }"}}))
+        uid = json.loads(await sockets[0].recv())["payload"]["data"]["me"]["id"]
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {await asyncio.to_thread(token, url)}"}) as admin:
+            change = "mutation($id: ID!) { disconnectUser(input: { id: $id }) { userErrors { code } } }"
+            told = await asyncio.to_thread(data_of, admin, change, id=uid)
+        assert told["disconnectUser"]["userErrors"] == []
+        async with asyncio.timeout(60):
+            for socket in sockets:
+                await socket.wait_closed()
+        assert {socket.close_code for socket in sockets} == {4403}
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, cast
 
 import pytest
+import uvloop
 import websockets
 from websockets.typing import Subprotocol
 
 from fullon_master_api.transport import frames
 from fullon_master_api.transport.detached import Connection
+from fullon_master_api.transport.figures import Figures
+from fullon_master_api.transport.flush import Flusher
 from fullon_master_api.transport.frames import frame_header
 from tests.transport.stage import Stage, connect, open_stage
 from tests.transport.test_frames import masked
@@ -147,3 +151,45 @@ async def test_stopping_the_server_closes_detached_sockets_with_1012() -> None:
         message = await clients[0].hear()
         assert message["payload"][0]["extensions"]["code"] == "SERVER_SHUTDOWN"
         assert [(await client.closed())[0] for client in clients] == [1012] * 3
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_reader_that_pauses_gets_every_message_in_order_on_both_loops(run: Callable[[Any], None]) -> None:
+    """What the kernel does not take at once goes on through the transport, and nothing overtakes it."""
+
+    async def talk() -> None:
+        loop, taken = asyncio.get_running_loop(), asyncio.Queue[Connection]()
+
+        class Accepting(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                connection = Connection(Flusher(Figures(), 0.005), 1_000, Lobby(), "here")
+                connection.take(cast("asyncio.Transport", transport), set())
+                taken.put_nowait(connection)
+
+        class Lobby:
+            def dismiss(self, address: str) -> None:
+                """Nobody counts."""
+
+        server = await loop.create_server(Accepting, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), limit=1_000)
+        connection = await taken.get()
+        said = [f"{number:06}".encode() * 50 for number in range(20_000)]
+        for number, text in enumerate(said):
+            connection.send(text)
+            if not number % 2_000:
+                await asyncio.sleep(0)
+        assert connection.paused
+        async with asyncio.timeout(60):
+            for text in said:
+                assert await reader.readexactly(len(text) + 4) == frame_header(len(text)) + text
+            connection.send(b"{}")  # The way is free again.
+            assert await reader.readexactly(4) == frame_header(2) + b"{}"
+            connection.close(1000, "")
+            writer.close()
+            await writer.wait_closed()
+            server.close()
+            await server.wait_closed()
+        connection._transport.abort()
+        await asyncio.sleep(0)
+
+    run(talk())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 from fullon_master_api.transport import frames
 from fullon_master_api.transport.frames import FrameError, FrameReader, Message, close_frame, frame_header, unmask
@@ -57,6 +60,80 @@ def test_noise_ends_with_a_protocol_error_or_waits_for_more(chunks: list[bytes])
             break
     assert set(failures) <= {1002, 1007, 1009}
     assert failures or len(reader._buffer) <= sum(map(len, chunks))
+
+
+@pytest.mark.parametrize("kind", [frames.TEXT, frames.BINARY])
+@pytest.mark.parametrize("length", [0, 125, 126, 127, 128, 65_535, 65_536])
+@pytest.mark.parametrize("step", [1, 997, 70_000])
+def test_every_length_is_read_in_chops_of_any_size(kind: int, length: int, step: int) -> None:
+    data = bytes(number & 0x7F for number in range(length))
+    stream = masked(kind, data) + masked(frames.PING, data[:125])
+    if step == 1 and length > 1_000:
+        head = [stream[at : at + 1] for at in range(300)]
+        chunks = [*head, stream[300:-300], *(stream[at : at + 1] for at in range(len(stream) - 300, len(stream)))]
+    else:
+        chunks = [stream[at : at + step] for at in range(0, len(stream), step)]
+    assert read(*chunks) == [Message(kind, data), Message(frames.PING, data[:125])]
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999])
+def test_a_close_code_for_the_wire_is_taken(code: int) -> None:
+    payload = code.to_bytes(2, "big") + "κόσμε".encode()
+    assert read(masked(frames.CLOSE, payload)) == [Message(frames.CLOSE, payload)]
+
+
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535])
+def test_a_close_code_that_is_not_for_the_wire_is_refused(code: int) -> None:
+    with pytest.raises(FrameError) as failed:
+        read(masked(frames.CLOSE, code.to_bytes(2, "big")))
+    assert failed.value.code == 1002
+
+
+frame_parts = st.tuples(
+    st.sampled_from([0, 0, 1, 1, 2, 3, 9, 10, 11]),
+    st.booleans(),
+    st.binary(max_size=130),
+    st.sampled_from([0, 0, 0, 0, 0x40, 0x10]),
+)
+
+
+@given(st.lists(frame_parts, max_size=6))
+def test_what_we_take_and_refuse_is_what_another_implementation_takes_and_refuses(
+    parts: list[tuple[int, bool, bytes, int]],
+) -> None:
+    stream = b""
+    for opcode, final, data, reserved in parts:
+        frame = bytearray(masked(opcode, data, final=final))
+        frame[0] |= reserved
+        stream += bytes(frame)
+    theirs = ServerProtocol(state=State.OPEN, max_size=LIMIT)
+    theirs.receive_data(stream)
+    ours: list[Message] = []
+    refused = None
+    messages = FrameReader(LIMIT).feed(stream)
+    try:
+        while (message := next(messages, None)) is not None:
+            ours.append(message)
+    except FrameError as error:
+        refused = error.code
+    assert refused == (theirs.close_sent.code if theirs.close_sent is not None else None)
+    assert ours == whole(frame for frame in theirs.events_received() if isinstance(frame, Frame))
+
+
+def whole(heard: Iterable[Frame]) -> list[Message]:
+    """The messages of the single frames that the other implementation hands out."""
+    found: list[Message] = []
+    kind, parts = 0, b""
+    for frame in heard:
+        if frame.opcode in (Opcode.PING, Opcode.PONG):
+            found.append(Message(frame.opcode, bytes(frame.data)))
+            continue
+        if frame.opcode is not Opcode.CONT:
+            kind, parts = frame.opcode, b""
+        parts += bytes(frame.data)
+        if frame.fin:
+            found.append(Message(kind, parts))
+    return found
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,43 @@ async def test_an_empty_init_payload_is_accepted(stage: Stage, payload: Any) -> 
         assert await client.hear() == {"type": "connection_ack"}
 
 
+async def test_null_stands_for_what_is_absent(stage: Stage) -> None:
+    async with connect(stage, init=None) as client:
+        await client.say("ping", payload=None)
+        assert await client.hear() == {"type": "pong"}
+        empty = {"operationName": None, "variables": None, "extensions": None}
+        await client.say("subscribe", id="1", payload={"query": "{ hello }", **empty})
+        assert (await client.hear())["payload"] == {"data": {"hello": "hello world"}}
+
+
+async def test_a_pong_and_the_end_of_what_never_ran_change_nothing(stage: Stage) -> None:
+    async with connect(stage, init=None) as client:
+        await client.say("pong", payload={"n": 1})
+        await client.say("complete", id="nobody")
+        await client.say("ping", payload={"n": 2})
+        assert await client.hear() == {"type": "pong", "payload": {"n": 2}}
+
+
+async def test_the_older_protocol_stops_a_stream_and_terminates(stage: Stage) -> None:
+    async with connect(stage, protocol="graphql-ws", init=None) as client:
+        await client.say("start", id="1", payload={"query": TICKER})
+        await stage.until(streams=1)
+        await client.say("stop", id="1")
+        await client.say("start", id="2", payload={"query": "{ hello }"})
+        assert (await client.hear())["id"] == "2"
+        assert stage.hub.figures.groups == 0
+        await client.say("connection_terminate")
+        assert (await client.closed())[0] == 1000
+
+
+@pytest.mark.parametrize(("protocol", "said"), [("graphql-transport-ws", "ping"), ("graphql-ws", "ka")])
+async def test_the_server_says_that_it_lives(stage: Stage, protocol: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fullon_master_api.transport.sessions.HEARTBEAT_S", 0.3)
+    async with connect(stage, protocol=protocol, init=None) as client, asyncio.timeout(30):
+        for _ in range(3):
+            assert json.loads(await client.socket.recv()) == {"type": said}
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -189,10 +226,11 @@ async def test_the_init_payload_says_who_it_is(stage: Stage, protocol: str, payl
         assert (await client.hear())["payload"] == {"data": {"whoami": "user7@fullon"}}
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("options", [{"additional_headers": {"Authorization": "Bearer user:7"}}, {"query": "?token=user:7"}])
-async def test_a_header_or_a_query_token_says_who_it_is(stage: Stage, options: dict[str, Any]) -> None:
-    async with connect(stage, init=None, **options) as client:
-        await client.say("subscribe", id="1", payload={"query": "{ whoami }"})
+async def test_a_header_or_a_query_token_says_who_it_is(stage: Stage, protocol: str, options: dict[str, Any]) -> None:
+    async with connect(stage, protocol=protocol, init=None, **options) as client:
+        await client.say(START[protocol], id="1", payload={"query": "{ whoami }"})
         assert (await client.hear())["payload"] == {"data": {"whoami": "user7@fullon"}}
 
 
@@ -329,6 +367,10 @@ async def test_a_failing_operation_hides_its_cause_and_gives_an_id(stage: Stage)
         assert payload["data"] == {"broken": None}
         assert payload["errors"][0]["extensions"]["code"] == "INTERNAL"
         assert "secret" not in json.dumps(payload)
+        assert await client.hear() == {"type": "complete", "id": "1"}
+        await client.say("subscribe", id="1", payload={"query": "{ broken }"})
+        again = (await client.hear())["payload"]["errors"][0]["extensions"]["requestId"]
+        assert again != payload["errors"][0]["extensions"]["requestId"]  # Each operation has a context of its own.
 
 
 async def test_a_slow_operation_ends_with_timeout() -> None:

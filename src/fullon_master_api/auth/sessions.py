@@ -8,6 +8,7 @@ import secrets
 import time
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Final
 
 from fullon_master_api.apis.orm import Orm
@@ -257,6 +258,7 @@ def _active(facts: PrincipalFacts) -> PrincipalFacts:
     return facts
 
 
+@cache  # Few sets, each shared by all principals that have it.
 def _allowed(scopes: frozenset[Scope], role: Role) -> frozenset[Scope]:
     """No credential may do more than its user's role."""
     return scopes & (ALL_SCOPES if role is Role.ADMIN else USER_SCOPES)

@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, MutableSet
+from collections.abc import MutableSet
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.server import ServerProtocol
 
 from fullon_master_api.errors import ServerShutdown
 from fullon_master_api.transport import frames
@@ -51,7 +50,7 @@ class DetachableProtocol(WebSocketsSansIOProtocol):
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn = ServerProtocol(extensions=[], max_size=config.ws_max_size, logger=self.logger)
+        self.conn.available_extensions = []
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -87,10 +86,19 @@ class Gone:
         return True
 
 
+class Lobby(Protocol):
+    """Who counted a socket in."""
+
+    def dismiss(self, address: str) -> None:
+        """Count it out again."""
+        ...
+
+
 class Connection(asyncio.Protocol):
     """A detached socket: bytes in to its session, events out in one write per window."""
 
     __slots__ = (
+        "_address",
         "_closing",
         "_connections",
         "_fd",
@@ -98,9 +106,9 @@ class Connection(asyncio.Protocol):
         "_flusher",
         "_give_up",
         "_heard_at_s",
+        "_lobby",
         "_more",
         "_more_bytes",
-        "_on_lost",
         "_reader",
         "_touched",
         "_transport",
@@ -109,8 +117,9 @@ class Connection(asyncio.Protocol):
         "session",
     )
 
-    def __init__(self, flusher: Flusher, bytes_max: int, on_lost: Callable[[], None]) -> None:
-        self._on_lost = on_lost
+    def __init__(self, flusher: Flusher, bytes_max: int, lobby: Lobby, address: str) -> None:
+        self._lobby = lobby
+        self._address = address
         self.session: Session | None = None
         self.paused = False
         self._flusher = flusher
@@ -133,7 +142,8 @@ class Connection(asyncio.Protocol):
         connections.add(self)
         transport.set_protocol(self)
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
-        shrink_send_buffer(transport)
+        if self._fd >= 0:
+            shrink_send_buffer(self._fd)
 
     # ---- what the transport tells us -----------------------------------------------------------------------------------
 
@@ -206,7 +216,7 @@ class Connection(asyncio.Protocol):
             session.lost()
         self._first = b""
         self._more.clear()
-        self._on_lost()
+        self._lobby.dismiss(self._address)
 
     def shutdown(self) -> None:
         """The server stops: uvicorn calls this on each connection."""
@@ -314,10 +324,10 @@ def plain_fd(transport: asyncio.Transport) -> int:
     return cast("int", sock.fileno())
 
 
-def shrink_send_buffer(transport: asyncio.Transport) -> None:
-    """Bound what the kernel keeps for a reader that is behind. uvloop hides the socket's options, so a copy of it is asked."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.fileno() < 0:
-        return
-    with socket.socket(fileno=os.dup(sock.fileno())) as copy:
-        copy.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+def shrink_send_buffer(fd: int) -> None:
+    """Bound what the kernel keeps for a reader that is behind. uvloop hides the socket's options, so they are set beside it."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    finally:
+        sock.detach()

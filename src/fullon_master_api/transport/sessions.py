@@ -52,10 +52,10 @@ class Session:
         "_address",
         "_beat_at_s",
         "_behind",
+        "_credential",
         "_desk",
         "_ended",
         "_greeted",
-        "_headers",
         "_link",
         "_lost",
         "_opening",
@@ -72,7 +72,7 @@ class Session:
         self._desk = desk
         self._link = link
         self._wire = wire
-        self._headers = headers
+        self._credential = credential_key(headers)
         self._opening: asyncio.Task[None] | None = None
         self._greeted = False
         self._ready = False
@@ -92,14 +92,14 @@ class Session:
 
     @property
     def credential(self) -> object:
-        return credential_key(self._headers) if self.principal is not None else None
+        return self._credential if self.principal is not None else None
 
     @property
     def caller(self) -> Caller:
         return Rates.caller(self.principal, self._address)
 
     async def identify(self) -> Principal | None:
-        return await self._desk.authenticate(self._headers)
+        return await self._desk.authenticate(dict(self._credential))
 
     # ---- what the socket tells us --------------------------------------------------------------------------------------
 
@@ -168,8 +168,8 @@ class Session:
         """Find out who it is, then let operations start. A credential in the payload stands before one in the headers."""
         given = protocols.credentials_in(payload, self._desk.settings.api_key_header_name)
         try:
-            self._headers = given or self._headers
-            self.principal = await self._desk.authenticate(self._headers)
+            self._credential = credential_key(given) if given else self._credential
+            self.principal = await self.identify()
         except GatewayError as error:
             if self._wire is protocols.LEGACY_WS:
                 self._link.send(protocols.refusal_message([_rendered(error, new_request_id())]))
@@ -208,7 +208,7 @@ class Session:
         if self._ended:
             return
         self._desk.hub.expel(self)
-        self.principal, self._headers = principal, given
+        self.principal, self._credential = principal, credential_key(given)
         self._desk.hub.enroll(self)
         self.due_s = next_check_s(principal, self._beat_at_s)
         self._link.send(protocols.pong_message({"renewed": True, "expiresAt": principal.expires_s}))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -45,16 +43,15 @@ class SocketEndpoint:
         if not hub.admit(address, settings.socket_connections_max, settings.socket_connections_per_address_max):
             await _refuse(scope, send, 503)
             return
-        dismiss = partial(hub.dismiss, address)
         detached = False
         try:
-            detached = await self._let_in(scope, receive, send, headers, dismiss)
+            detached = await self._let_in(scope, receive, send, headers, address)
         finally:
             if not detached:
-                dismiss()
+                hub.dismiss(address)
 
-    async def _let_in(self, scope: Scope, receive: Receive, send: Send, headers: Headers, dismiss: Callable[[], None]) -> bool:
-        """Accept and serve. True where the socket lives on without this task; it then calls `dismiss` at its end."""
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send, headers: Headers, address: str) -> bool:
+        """Accept and serve. True where the socket lives on without this task; it then dismisses its address at its end."""
         wire = choose_wire(list(scope.get("subprotocols", [])))
         await send({"type": "websocket.accept", "subprotocol": wire.name if wire is not None else None})
         if wire is None:
@@ -65,12 +62,12 @@ class SocketEndpoint:
         bytes_max = self._desk.settings.socket_message_bytes_max
         protocol = scope.get("extensions", {}).get(EXTENSION)
         if isinstance(protocol, DetachableProtocol) and protocol.is_detachable():
-            connection = Connection(hub.flusher, bytes_max, dismiss)
-            connection.session = Session(self._desk, connection, wire, credentials, address_of(scope))
+            connection = Connection(hub.flusher, bytes_max, hub, address)
+            connection.session = Session(self._desk, connection, wire, credentials, address)
             protocol.detach(connection)
             return True
         link = AsgiLink(send, hub.spawn)
-        session = link.owner = Session(self._desk, link, wire, credentials, address_of(scope))
+        session = link.owner = Session(self._desk, link, wire, credentials, address)
         try:
             while (message := await receive())["type"] == "websocket.receive":
                 text = message.get("text")
