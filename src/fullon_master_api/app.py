@@ -119,7 +119,7 @@ class MasterGateway:
         self._mount_graphql(app, rates)
         app.include_router(root_router(settings))
         app.include_router(probe_router(self.readiness))
-        app.include_router(health_router(HealthDesk(self.resources, stores.services)))
+        app.include_router(health_router(HealthDesk(self.resources, stores.services, self.hub.get_depths)))
         prefix = settings.api_prefix
         registry = CollectorRegistry()
         registry.register(HubCollector(self.hub))

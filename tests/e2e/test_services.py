@@ -123,6 +123,14 @@ def test_the_rest_routes_are_for_admins(trader: httpx.Client, stranger: httpx.Cl
     assert stranger.request(method, path).status_code == 401
 
 
+def test_the_deep_look_is_for_admins_and_shows_what_waits(admin: httpx.Client, trader: httpx.Client) -> None:
+    assert trader.get("/health/deep").status_code == 403
+    queues = admin.get("/health/deep").json()["queues"]
+    assert set(queues) == {"bus", "commands", "live"}
+    assert queues["commands"]["waiting"] >= 0
+    assert {"readers", "readers_behind", "events_waiting", "bytes_waiting"} <= set(queues["live"])
+
+
 def test_health_tells_the_truth_without_a_token(stranger: httpx.Client, admin: httpx.Client) -> None:
     body = stranger.get("/health").json()
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from fullon_master_api.apis.orm.demo import install_demo
+from fullon_master_api.bus import Delivery, public_trades_topic
 from fullon_master_api.model import DesiredState, Fence, Principal, Role, Scope, ServiceName, ServiceState, Ticker
 from fullon_master_api.services.board import FeedBoard
 from fullon_master_api.services.health import HealthAction, HealthMonitor, may_restart
@@ -105,7 +109,7 @@ async def test_a_killed_process_is_no_issue_once_another_does_its_work(tmp_path:
 
 async def test_the_bodies_of_the_health_routes_have_the_originals_keys_and_tell_the_truth(tmp_path: Path) -> None:
     async with open_platform(tmp_path, health_check_interval_seconds=300) as resources:
-        desk = HealthDesk(resources, build_manager(resources))
+        desk = HealthDesk(resources, build_manager(resources), dict)
         fresh = await desk.health()
         assert (fresh["status"], fresh["monitoring"]["is_running"], fresh["issues"]) == ("healthy", False, [])
         async with running(resources, ServiceName.HEALTH_MONITOR, partial(HealthMonitor, resources, quick(resources))) as board:
@@ -142,7 +146,7 @@ async def test_the_deep_look_tells_latencies_ages_and_the_errors_of_services(tmp
         old_ns = time.time_ns() - 600 * 10**9
         await resources.cache.tickers.set(Ticker(exchange="kraken", symbol="ETH/USD", last="1", received_ns=old_ns))
         await fail(resources, MONITORED)
-        body = await HealthDesk(resources, build_manager(resources)).deep()
+        body = await HealthDesk(resources, build_manager(resources), dict).deep()
         assert {name: found["ok"] for name, found in body["stores"].items()} == {"orm": True, "ohlcv": True, "cache": True}
         assert all(found["latency_ms"] < 2_000 for found in body["stores"].values())
         assert [line["symbol"] for line in body["tickers"]["stale"]] == ["BTC/USD", "ETH/USD"]
@@ -151,3 +155,23 @@ async def test_the_deep_look_tells_latencies_ages_and_the_errors_of_services(tmp
         assert {row["name"]: row["last_error"] for row in body["services"]}["ticker"] == "ValueError: x"
         assert body["bus"]["shape"] == "memory"
         msgspec.json.encode(body)
+
+
+async def test_the_deep_look_tells_what_waits_in_each_queue(tmp_path: Path) -> None:
+    async with open_platform(tmp_path) as resources:
+        account = (await install_demo(resources.orm, password_hash="x")).trader_account
+        desk = HealthDesk(resources, build_manager(resources), lambda: {"events_waiting": 3})
+        assert (await desk.deep())["queues"]["commands"] == {"waiting": 0, "oldest_s": None}
+        asked = {"ex_id": account.ex_id, "uid": account.uid, "symbol": "BTC/USD", "side": "buy", "order_type": "market"}
+        await resources.orm.orders.place(None, asked | {"volume": Decimal(1), "dry_run": True})
+        topic = public_trades_topic("kraken", "BTC/USD")
+        async with resources.bus.subscribe(topic, delivery=Delivery.QUEUE), resources.bus.subscribe(topic) as conflating:
+            for number in range(3):
+                await resources.bus.publish(topic, Ticker(exchange="kraken", symbol="BTC/USD", received_ns=number))
+            while conflating.conflated < 2:  # type: ignore[union-attr]
+                await asyncio.sleep(0)
+            queues = (await desk.deep())["queues"]
+    assert queues["bus"] == {"to_be_sent": 0, "mailboxes": 2, "to_be_read": 4, "to_be_read_max": 3}
+    assert queues["commands"]["waiting"] == 1
+    assert 0 <= queues["commands"]["oldest_s"] < 600
+    assert queues["live"] == {"events_waiting": 3}

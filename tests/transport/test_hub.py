@@ -165,6 +165,9 @@ async def test_a_slow_reader_gets_the_newest_ticker_and_delays_nobody(stage: Sta
             reading = asyncio.ensure_future(read())
             last = await flood(stage, "BTC/USD")
             await reading
+            depths = stage.hub.get_depths()
+            assert (depths["readers"], depths["readers_behind"], depths["events_waiting"]) == (2, 1, 1)
+            assert depths["bytes_waiting"] >= len(last)
             slow.socket.transport.resume_reading()
             seen = 0
             while (await told(slow, "ticker"))["last"] != last:

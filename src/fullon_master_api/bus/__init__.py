@@ -1,6 +1,6 @@
 """Topics in and out: the bus between the rooms of a process and between processes."""
 
-from fullon_master_api.bus.bus import Bus, BusHealth, Listener, open_bus
+from fullon_master_api.bus.bus import Bus, BusHealth, BusQueues, Listener, open_bus
 from fullon_master_api.bus.connection import RedisOptions
 from fullon_master_api.bus.history import HistoryReader
 from fullon_master_api.bus.mailboxes import Delivery, LatestMailbox, Letter, QueueMailbox
@@ -31,6 +31,7 @@ __all__ = [
     "SERVICES_TOPIC",
     "Bus",
     "BusHealth",
+    "BusQueues",
     "Callback",
     "Cursor",
     "Delivery",

@@ -47,11 +47,16 @@ class BusHealth(Record, frozen=True, kw_only=True):
     reconnects: int
     topics_listened: int
     topics_followed: int
-    waiting_to_be_sent: int
-    mailboxes: int
-    waiting_to_be_read: int
-    waiting_to_be_read_max: int  # in the fullest mailbox
     last_error: str | None = None
+
+
+class BusQueues(Record, frozen=True, kw_only=True):
+    """How many messages wait in this process now."""
+
+    to_be_sent: int
+    mailboxes: int
+    to_be_read: int  # in all mailboxes
+    to_be_read_max: int  # in the fullest one
 
 
 class Listener:
@@ -257,7 +262,7 @@ class Bus:
         return self._history.follow(topic, after)
 
     def health(self) -> BusHealth:
-        streams, waiting = self._streams, [len(mailbox) for mailbox in self._mailboxes]
+        streams = self._streams
         return BusHealth(
             shape=self.shape,
             connected=not self._closed and (streams is None or streams.connected),
@@ -267,11 +272,16 @@ class Bus:
             reconnects=0 if streams is None else streams.reconnects,
             topics_listened=len(self._places),
             topics_followed=0 if self._history is None else len(self._history),
-            waiting_to_be_sent=len(self._outgoing),
-            mailboxes=len(waiting),
-            waiting_to_be_read=sum(waiting),
-            waiting_to_be_read_max=max(waiting, default=0),
             last_error=None if streams is None else streams.last_error,
+        )
+
+    def queues(self) -> BusQueues:
+        waiting = [len(mailbox) for mailbox in self._mailboxes]
+        return BusQueues(
+            to_be_sent=len(self._outgoing),
+            mailboxes=len(waiting),
+            to_be_read=sum(waiting),
+            to_be_read_max=max(waiting, default=0),
         )
 
     def _close(self) -> None:

@@ -112,7 +112,7 @@ def health_router(desk: HealthDesk) -> APIRouter:
     async def check(admin: Admin) -> Checked:
         return Checked(status="completed", result=Check.model_validate(await desk.check()))
 
-    @router.get("/deep", summary="Latencies, pools, ages of the data", responses=REFUSED)
+    @router.get("/deep", summary="Latencies, pools, queues, ages of the data", responses=REFUSED)
     async def deep(admin: Admin) -> dict[str, Any]:
         return await desk.deep()
 

@@ -1,10 +1,11 @@
-"""The deep look of an admin: how quick each store is, how full its pools, how old the market data."""
+"""The deep look of an admin: how quick each store is, how full its pools and queues, how old the market data."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -19,8 +20,11 @@ STALE_S: Final = 60.0
 LISTED_MAX: Final = 50
 
 
-async def look_deep(resources: Resources, manager: ServiceManager) -> dict[str, Any]:
-    """Everything at once; a part whose store is away is None and its store says so."""
+async def look_deep(resources: Resources, manager: ServiceManager, live: Callable[[], dict[str, int]]) -> dict[str, Any]:
+    """Everything at once; a part whose store is away is None and its store says so.
+
+    `live` tells how many events wait for the readers of this process.
+    """
     probes: dict[str, Callable[[], Awaitable[object]]] = {
         "orm": resources.orm.ping,
         "ohlcv": lambda: resources.ohlcv.last_candles([("", "")], Timeframe.MINUTE_1),
@@ -36,10 +40,21 @@ async def look_deep(resources: Resources, manager: ServiceManager) -> dict[str, 
             for engine in resources.orm.database.engines
         ],
         "bus": msgspec.to_builtins(resources.bus.health()),
+        "queues": {
+            "bus": msgspec.to_builtins(resources.bus.queues()),
+            "commands": await _known(lambda: waiting_commands(resources)),
+            "live": live(),
+        },
         "tickers": None if symbols is None else await _known(lambda: ticker_ages(resources, symbols)),
         "candles": None if symbols is None else await _known(lambda: candle_lags(resources, symbols)),
         "services": None if services is None else [msgspec.to_builtins(row) for row in services],
     }
+
+
+async def waiting_commands(resources: Resources) -> dict[str, Any]:
+    """Orders that the account service has not carried out yet, and for how many seconds the oldest one waits."""
+    count, since = await resources.orm.commands.waiting()
+    return {"waiting": count, "oldest_s": None if since is None else (datetime.now(UTC) - since).total_seconds()}
 
 
 async def ticker_ages(resources: Resources, symbols: list[Symbol]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,8 +20,9 @@ RECENT_MAX: Final = 10
 class HealthDesk:
     """Answers for the REST routes of any process; it only looks, whoever asks and however often."""
 
-    def __init__(self, resources: Resources, manager: ServiceManager) -> None:
-        self._with, self._manager = resources, manager
+    def __init__(self, resources: Resources, manager: ServiceManager, live: Callable[[], dict[str, int]]) -> None:
+        """`live` tells how many events wait for the readers of this process."""
+        self._with, self._manager, self._live = resources, manager, live
 
     async def services(self) -> dict[str, dict[str, Any]]:
         """`/health/services`: each service as the original says it. Raises: StoreUnavailable."""
@@ -89,8 +90,8 @@ class HealthDesk:
         }
 
     async def deep(self) -> dict[str, Any]:
-        """`/health/deep`, for admins: latencies, pools, ages of the data, the services with their feeds and errors."""
-        return await look_deep(self._with, self._manager)
+        """`/health/deep`, for admins: latencies, pools, queues, ages of the data, the services with their feeds and errors."""
+        return await look_deep(self._with, self._manager, self._live)
 
     async def _known(self) -> tuple[Findings, HealthReport | None, Sequence[Service]]:
         """What a look finds now, the monitor's last report and the services; the last two empty while the store is away."""

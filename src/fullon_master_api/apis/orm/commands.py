@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Final
 
 from sqlalchemy import and_, or_, select, update
+from sqlalchemy.sql.functions import count
+from sqlalchemy.sql.functions import min as min_
 
 from fullon_master_api.apis.orm.database import Database
 from fullon_master_api.apis.orm.tables import utc_now
@@ -72,6 +74,13 @@ class Commands:
         values = {"state": state, "error": error and error[:ERROR_MAX], "finished_at": utc_now()}
         async with self._database.write(fence=fence) as write:
             await write.connection.execute(update(commands).where(commands.c.command_id == command_id).values(**values))
+
+    async def waiting(self) -> tuple[int, datetime | None]:
+        """How many commands are not finished, and since when the oldest of them waits; for the platform."""
+        unfinished = commands.c.state.in_([CommandState.PENDING, CommandState.TAKEN])
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(count(), min_(commands.c.created_at)).where(unfinished))).one()
+        return row[0], row[1]
 
     async def of_orders(self, order_ids: Sequence[int]) -> list[list[Command]]:
         """Commands of each order, oldest first; for the platform."""
