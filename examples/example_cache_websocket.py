@@ -26,7 +26,7 @@ async def stream(url: str, token: str) -> None:
             message = json.loads(await asyncio.wait_for(socket.recv(), 30))
             assert message["action"] == "ticker_update", message
             ticker = message["result"]
-            assert ticker["price"] > 0
+            assert all(isinstance(ticker[name], int | float) for name in ("price", "bid", "ask", "volume")), ticker
             print(f"{ticker['symbol']} {ticker['price']}")
 
     for query, reason in {"": "Missing authentication token", "?token=nonsense": "Invalid authentication token"}.items():
