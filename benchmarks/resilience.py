@@ -2,10 +2,13 @@
 
     python benchmarks/resilience.py [--quick] [--json]
 
-Four API processes serve the cache's sockets over one Redis and follow order streams in one PostgreSQL; a collector sets
-tickers and commits events all the time; this process holds the sockets. After each fault the time is taken from the moment
-Redis can answer again until each socket has a ticker that is newer than that. Every follower leaves and resumes its stream
-after one to five events, and what it saw is compared with the store. Servers come from the wheels that the tests use.
+Four API processes serve the cache's sockets over one Redis and follow order and account streams in one PostgreSQL. One more
+publishes tickers, trades and candles, another one commits events, both all the time. This process holds the sockets: half of
+them stream tickers, a quarter trades, a quarter candles. After each fault the time is taken from the moment Redis can answer
+again until each stream has news, and how long that news was under way, since a busy machine also delays who publishes it.
+Streams of trades and candles must have been told of exactly one gap for each restart, and of none for the rest. Every
+follower leaves and resumes its stream after one to five events, and what it saw is compared with the store. Servers come
+from the wheels that the tests use.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 import orjson
@@ -33,7 +36,7 @@ from websockets.asyncio.client import connect
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.resilience_parts import EXCHANGE, TICK_S, api_process, collector_process, symbols
+from benchmarks.resilience_parts import EXCHANGE, TICK_S, account_process, api_process, collector_process, symbols
 from tests.bus.redis_server import RedisServer
 from tests.servers import postgres_running
 
@@ -42,15 +45,26 @@ from fullon_master_api.bus.topics import PARTITIONS
 from fullon_master_api.logs import configure_logs
 
 PROCESSES = 4
-UIDS = 20
+TOPICS = 20
 WITHIN_S = 2.0
 
 
+KINDS = ("tickers", "trades", "tickers", "ohlcv")
+SYMBOLS = 50
+ASKED: dict[str, dict[str, Any]] = {
+    "tickers": {"action": "subscribe"},
+    "trades": {"action": "stream_trade_updates"},
+    "ohlcv": {"action": "stream_ohlcv", "timeframe": "1m"},
+}
+
+
 class Streams:
-    """Sockets that each stream one symbol; remembers when each last had news."""
+    """Sockets that each stream one symbol; remembers when each last had news, and how often it was told of a gap."""
 
     def __init__(self) -> None:
         self.last_s: list[float] = []
+        self.way_s: list[float] = []  # from publishing to arrival, of the message of last_s
+        self.gaps: dict[int, int] = {}
         self.received = 0
         self.pause_s_max = 0.0
 
@@ -61,24 +75,39 @@ class Streams:
             await asyncio.sleep(0.02)
             self.pause_s_max = max(self.pause_s_max, perf_counter() - begun_s - 0.02)
 
-    async def read(self, number: int, url: str, symbol: str) -> None:
-        async with connect(url, ping_interval=None, max_queue=None) as stream:
-            await stream.send(orjson.dumps({"action": "subscribe", "exchange": EXCHANGE, "symbol": symbol}).decode())
-            async for message in stream:
-                assert orjson.loads(message)["symbol"] == symbol
-                self.last_s[number] = perf_counter()
-                self.received += 1
+    async def read(self, number: int, port: int) -> None:
+        kind, place = KINDS[number // SYMBOLS % len(KINDS)], number % SYMBOLS
+        symbol = symbols(SYMBOLS)[place if kind == "tickers" else place // 2 * 2 + (kind == "ohlcv")]
+        named = {"exchange": EXCHANGE, "symbol": symbol}
+        if kind != "tickers":
+            self.gaps[number] = 0
+        url = f"ws://127.0.0.1:{port}/api/v1/cache/ws/{kind}/{number}"
+        async with connect(url, open_timeout=None, ping_interval=None, max_queue=None) as stream:
+            await stream.send(orjson.dumps({**ASKED[kind], **named, "params": {**ASKED[kind], **named}}).decode())
+            async for text in stream:
+                message = orjson.loads(text)
+                if message.get("action") == "gap":
+                    self.gaps[number] += 1
+                elif kind == "tickers" or "result" in message:
+                    news = message.get("result", message)
+                    assert news.get("symbol") == symbol, message
+                    published_s = news["bar"][5] / 1e9 if kind == "ohlcv" else news["timestamp"]
+                    self.last_s[number], self.way_s[number] = perf_counter(), time() - published_s
+                    self.received += 1
+                else:
+                    assert message["success"] is True, message
 
-    async def wait_for_news(self, since_s: float, *, at_most_s: float = 60.0) -> list[float]:
-        """Seconds from `since_s` until each stream had news."""
+    async def wait_for_news(self, since_s: float, *, at_most_s: float = 120.0) -> tuple[list[float], list[float]]:
+        """Seconds from `since_s` until each stream had news, and how long each of these was under way; both sorted."""
         delays = [-1.0] * len(self.last_s)
+        ways = [0.0] * len(self.last_s)
         async with asyncio.timeout(at_most_s):
             while min(delays) < 0:
                 for number, last_s in enumerate(self.last_s):
                     if delays[number] < 0 and last_s > since_s:
-                        delays[number] = last_s - since_s
+                        delays[number], ways[number] = last_s - since_s, self.way_s[number]
                 await asyncio.sleep(0.005)
-        return sorted(delays)
+        return sorted(delays), sorted(ways)
 
 
 async def inject(
@@ -86,17 +115,20 @@ async def inject(
 ) -> dict[str, Any]:
     await act(server)
     streams.pause_s_max = 0.0
-    delays = await streams.wait_for_news(perf_counter())
+    delays, ways = await streams.wait_for_news(perf_counter())
     await asyncio.sleep(2 * TICK_S)
     row = {
         "fault": name,
         "median_s": round(median(delays), 3),
         "p99_s": round(delays[int(len(delays) * 0.99)], 3),
         "max_s": round(delays[-1], 3),
+        "way_median_s": round(median(ways), 3),
+        "way_p99_s": round(ways[int(len(ways) * 0.99)], 3),
         "own_pause_s": round(streams.pause_s_max, 3),
     }
     figures = f"median {row['median_s']:6.3f} s  p99 {row['p99_s']:6.3f} s  max {row['max_s']:6.3f} s"
-    print(f"{name:24} goes on after  {figures}  (own longest pause {row['own_pause_s']:.3f} s)", flush=True)
+    way = f"{row['way_median_s']:.3f} to {row['way_p99_s']:.3f} s"
+    print(f"{name:24} goes on after  {figures}  (under way {way}, own longest pause {row['own_pause_s']:.3f} s)", flush=True)
     return row
 
 
@@ -127,14 +159,15 @@ async def measure(redis: RedisServer, sql_url: str, *, sockets: int, resumes: in
         pass  # The schema.
     spawn = multiprocessing.get_context("spawn")
     pipes, children = [], []
-    for number in range(PROCESSES + 1):
+    for number in range(PROCESSES + 2):
         here, there = spawn.Pipe()
-        topics = range(number % 2, UIDS, 2)
-        each = resumes // PROCESSES // len(topics)
-        if number < PROCESSES:
-            child = spawn.Process(target=api_process, args=(there, redis.url, sql_url, topics, each), daemon=True)
-        else:
-            child = spawn.Process(target=collector_process, args=(there, redis.url, sql_url, 50, UIDS), daemon=True)
+        topics = range(number % 2, TOPICS, 2)
+        child = [
+            spawn.Process(target=api_process, args=(there, redis.url, sql_url, topics, resumes // PROCESSES // len(topics))),
+            spawn.Process(target=collector_process, args=(there, redis.url, SYMBOLS)),
+            spawn.Process(target=account_process, args=(there, redis.url, sql_url, TOPICS)),
+        ][max(0, number - PROCESSES + 1)]
+        child.daemon = True
         child.start()
         pipes.append(here)
         children.append(child)
@@ -146,11 +179,10 @@ async def measure(redis: RedisServer, sql_url: str, *, sockets: int, resumes: in
         reading = [tasks.create_task(streams.watch_pauses())]
         for number in range(sockets):
             streams.last_s.append(0.0)
-            url = f"ws://127.0.0.1:{ports[number % PROCESSES]}/api/v1/cache/ws/tickers/{number}"
-            reading.append(tasks.create_task(streams.read(number, url, symbols(50)[number % 50])))
+            streams.way_s.append(0.0)
+            reading.append(tasks.create_task(streams.read(number, ports[number % PROCESSES])))
             if number % 50 == 49:
-                await asyncio.sleep(0.05)
-        await streams.wait_for_news(begun_s)
+                await streams.wait_for_news(begun_s)
         print(f"{sockets} sockets on {PROCESSES} processes stream after {perf_counter() - begun_s:.1f} s", flush=True)
         for pipe in pipes[:PROCESSES]:
             pipe.send("follow")
@@ -169,9 +201,10 @@ async def measure(redis: RedisServer, sql_url: str, *, sockets: int, resumes: in
         "faults": faults,
         "sockets": sockets,
         "messages": streams.received,
+        "gaps_told": sorted(set(streams.gaps.values())),
         "followed": {name: sum(row[name] for row in followed) for name in followed[0]},
         "processes": ended[:PROCESSES],
-        "collector": ended[PROCESSES],
+        "fed": ended[PROCESSES:],
     }
 
 
@@ -182,6 +215,8 @@ def judge(found: dict[str, Any]) -> list[str]:
     possible = restarts * len(PARTITIONS)
     gaps = [process["gaps"] for process in found["processes"]]
     wrong += [f"{count} gaps were marked, {possible} were possible" for count in gaps if count != possible]
+    if found["gaps_told"] != [restarts]:
+        wrong.append(f"streams were told of {found['gaps_told']} gaps, each should have been of {restarts}")
     if found["followed"]["lost"] or found["followed"]["doubled"]:
         wrong.append(f"lost or doubled: {found['followed']}")
     return wrong
@@ -206,12 +241,16 @@ def main() -> int:
             redis.stop()
     followed = found["followed"]
     print(
-        f"order streams: {followed['resumes']} resumes, {followed['events']} events, "
+        f"order and account streams: {followed['resumes']} resumes, {followed['events']} events, "
         f"{followed['lost']} lost, {followed['doubled']} doubled"
     )
+    print(f"each stream of trades and candles was told of {found['gaps_told']} gaps")
     for process in found["processes"]:
-        print(f"process: {process['gaps']} gaps marked, {process['reconnects']} reconnects, {process['memory_mb']} MB at most")
-    print(f"collector: {found['collector']}; {found['messages']} messages reached the sockets")
+        print(
+            f"process: {process['gaps']} gaps marked, {process['reconnects']} reconnects, "
+            f"{process['memory_mb']} MB, {process['cpu_s']} s of CPU"
+        )
+    print(f"fed: {found['fed']}; {found['messages']} messages reached the sockets")
     wrong = judge(found)
     for line in wrong:
         print(f"DOES NOT HOLD: {line}")
