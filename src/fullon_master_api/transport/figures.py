@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
+    from fullon_master_api.transport.groups import Member
     from fullon_master_api.transport.hub import Hub
 
 LAG_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -55,6 +56,20 @@ class Figures:
     flushes: int = 0
     closes: Counter[int] = field(default_factory=Counter)
     lag: Lag = field(default_factory=Lag)
+
+    def depths(self, members: Sequence[Member]) -> dict[str, int]:
+        """What waits now for readers that are behind, in events and in bytes of those that can be sent as they are."""
+        waiting = [len(member.pending) for member in members if member.pending is not None]
+        return {
+            "sockets": self.sockets,
+            "streams": self.streams,
+            "groups": self.groups,
+            "readers": len(members),
+            "readers_behind": len(waiting),
+            "events_waiting": sum(waiting),
+            "events_waiting_max": max(waiting, default=0),
+            "bytes_waiting": sum(member.bytes_pending for member in members),
+        }
 
 
 GAUGES: Final = {

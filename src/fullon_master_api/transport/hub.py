@@ -139,18 +139,7 @@ class Hub:
 
     def get_depths(self) -> dict[str, int]:
         """How many readers there are, how many of them are behind, and what waits for these."""
-        waiting = [member for group in self._groups.values() for member in group.members if member.pending is not None]
-        depths = [len(member.pending or ()) for member in waiting]
-        return {
-            "sockets": self.figures.sockets,
-            "streams": self.figures.streams,
-            "groups": len(self._groups),
-            "readers": self.count_members()[0],
-            "readers_behind": len(waiting),
-            "events_waiting": sum(depths),
-            "events_waiting_max": max(depths, default=0),
-            "bytes_waiting": sum(member.bytes_pending for member in waiting),
-        }
+        return self.figures.depths([member for group in self._groups.values() for member in group.members])
 
     # ---- sockets and streams -------------------------------------------------------------------------------------------
 
