@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -90,6 +92,43 @@ def test_over_rest_a_repeated_wish_is_400_as_it_was(admin: httpx.Client) -> None
     restarted = admin.post("/api/v1/services/ticker/restart")
     assert (restarted.status_code, restarted.json()["status"]) == (200, "restarted")
     assert set(admin.get("/api/v1/services").json()["services"]) == {"ticker", "ohlcv", "account", "health_monitor"}
+
+
+@pytest.mark.parametrize("name", ["ticker", "ohlcv", "account", "health_monitor"])
+def test_each_service_is_stopped_and_started_over_both_faces(admin: httpx.Client, name: str) -> None:
+    up = {"RUNNING", "DEGRADED"}
+    restarted = data_of(admin, CHANGE % "restartService", name=name.upper())["restartService"]
+    assert (restarted["service"]["state"] in up, restarted["userErrors"]) == (True, []), restarted
+
+    stopped = admin.post(f"/api/v1/services/{name}/stop")
+    assert (stopped.status_code, stopped.json()["status"]) == (200, "stopped")
+    shown = data_of(admin, "query($name: ServiceName!) { service(name: $name) { state desired } }", name=name.upper())
+    assert shown["service"] == {"state": "STOPPED", "desired": "STOPPED"}
+
+    started = data_of(admin, CHANGE % "startService", name=name.upper())["startService"]["service"]
+    assert (started["state"] in up, started["desired"]) == (True, "RUNNING"), started
+    status = admin.get(f"/api/v1/services/{name}/status").json()
+    assert (status["service"], status["status"], status["is_running"]) == (name, "running", True)
+
+
+def test_candles_grow_again_once_their_service_was_started_over_rest(admin: httpx.Client) -> None:
+    def volume() -> float:
+        now = datetime.now(UTC)
+        span = {"start_time": (now - timedelta(days=3)).isoformat(), "end_time": (now + timedelta(days=1)).isoformat()}
+        answer = admin.get("/api/v1/ohlcv/timeseries/kraken/BTC%2FUSD/ohlcv", params={"timeframe": "1d", "limit": 10} | span)
+        assert answer.status_code == 200, answer.text
+        return float(sum(row["vol"] for row in answer.json()["ohlcv"]))
+
+    if admin.get("/api/v1/services/ohlcv/status").json()["is_running"]:
+        assert admin.post("/api/v1/services/ohlcv/stop").status_code == 200
+    before = volume()
+    started = admin.post("/api/v1/services/ohlcv/start")
+    assert (started.status_code, started.json()["status"]) == (200, "started")
+
+    end = time.monotonic() + 60
+    while volume() <= before:
+        assert time.monotonic() < end, f"the day's volume stays {before}"
+        time.sleep(0.2)
 
 
 def test_an_unknown_service_is_422(admin: httpx.Client) -> None:

@@ -9,18 +9,23 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
+from fastapi import FastAPI
 
 from fullon_master_api.apis.orm.demo import install_demo
 from fullon_master_api.bus import Delivery, public_trades_topic
 from fullon_master_api.model import DesiredState, Fence, Principal, Role, Scope, ServiceName, ServiceState, Ticker
+from fullon_master_api.rest.probes import probe_router
 from fullon_master_api.services.board import FeedBoard
 from fullon_master_api.services.health import HealthAction, HealthMonitor, may_restart
 from fullon_master_api.services.health_views import HealthDesk
 from fullon_master_api.services.manager import ServiceManager
+from fullon_master_api.services.readiness import check_readiness
 from fullon_master_api.services.resources import Resources
 from fullon_master_api.services.wiring import build_manager
+from tests.bus.redis_server import RedisServer
 from tests.services.stage import list_symbols, open_platform, running, settings_of, until
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -138,6 +143,34 @@ async def test_the_bodies_of_the_health_routes_have_the_originals_keys_and_tell_
             assert result["checks_performed"] == ["service_health", "process_cache", "database", "redis"]
             assert (result["overall_status"], result["issues_found"]) == ("degraded", ["Service ticker is FAILED"])
             assert (await resources.orm.services.get(MONITORED)).generation == 1  # A look repairs nothing.
+
+
+async def test_readiness_is_503_while_a_store_is_away_and_tells_no_more(tmp_path: Path) -> None:
+    redis = RedisServer(tmp_path)
+    redis.start()
+    try:
+        async with open_platform(tmp_path, redis_url=redis.url, lease_ttl_s=2.0) as resources:
+            app = FastAPI()
+            app.include_router(probe_router(partial(check_readiness, resources, build_manager(resources))))
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://probe") as client:
+                ready = await client.get("/readyz")
+                redis.stop()
+                away, alive = await client.get("/readyz"), await client.get("/livez")
+                redis.start()
+
+                async def again() -> bool:
+                    return (await client.get("/readyz")).status_code == 200
+
+                await until(again, within_s=60.0)
+    finally:
+        redis.stop()
+    assert (ready.status_code, ready.json()) == (
+        200,
+        {"status": "ready", "stores": dict.fromkeys(("orm", "ohlcv", "cache"), True)},
+    )
+    assert (away.status_code, away.json()["status"]) == (503, "not ready")
+    assert away.json()["stores"] == {"orm": True, "ohlcv": True, "cache": False}
+    assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
 
 
 async def test_the_deep_look_tells_latencies_ages_and_the_errors_of_services(tmp_path: Path) -> None:
