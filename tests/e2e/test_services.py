@@ -114,8 +114,9 @@ def test_each_service_is_stopped_and_started_over_both_faces(admin: httpx.Client
 def test_candles_grow_again_once_their_service_was_started_over_rest(admin: httpx.Client) -> None:
     def volume() -> float:
         now = datetime.now(UTC)
-        span = {"start_time": (now - timedelta(days=3)).isoformat(), "end_time": (now + timedelta(days=1)).isoformat()}
-        answer = admin.get("/api/v1/ohlcv/timeseries/kraken/BTC%2FUSD/ohlcv", params={"timeframe": "1d", "limit": 10} | span)
+        asked = {"timeframe": "1d", "limit": "10"}
+        asked |= {"start_time": (now - timedelta(days=3)).isoformat(), "end_time": (now + timedelta(days=1)).isoformat()}
+        answer = admin.get("/api/v1/ohlcv/timeseries/kraken/BTC%2FUSD/ohlcv", params=asked)
         assert answer.status_code == 200, answer.text
         return float(sum(row["vol"] for row in answer.json()["ohlcv"]))
 
