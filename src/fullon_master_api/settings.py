@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     # Limits of one request, one socket.
     body_bytes_max: int = Field(1_000_000, ge=1_000)
     document_bytes_max: int = Field(50_000, ge=1_000)
-    document_tokens_max: int = Field(10_000, ge=100)
+    document_tokens_max: int = Field(3_000, ge=100)
     document_directives_max: int = Field(200, ge=1)
     document_depth_max: int = Field(15, ge=2)
     document_cost_max: int = Field(1_000_000, ge=100)

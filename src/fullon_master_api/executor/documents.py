@@ -28,6 +28,9 @@ from fullon_master_api.executor.plan import Plans
 
 RULES: Final = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 ERRORS_MAX: Final = 20
+VALUES_PRINTED_MAX: Final = 30
+SUGGESTED_TEXT_MAX: Final = 2_500
+"""Characters of a document whose errors come with suggestions: looking for one takes up to a millisecond for each name."""
 SCHEMA_FIELDS: Final = ("__schema", "__type", "_service")
 """Root fields that show the schema; `__typename` begins with one of them and shows nothing."""
 
@@ -137,10 +140,13 @@ class Documents:
     def _read(self, text: str, name: str | None) -> Prepared:
         document = self._parse(text)
         operation = _operation(document, name)
-        check_shape(document, operation, self._limits)
+        values = check_shape(document, operation, self._limits)
         cost = CostModel(self._schema, document, operation, self._limits)
         cost.check_known()
-        errors = validate(self._schema, document, RULES, max_errors=ERRORS_MAX)
+        silent = len(text) > SUGGESTED_TEXT_MAX
+        # graphql-core prints a whole input object into each error about it.
+        errors_max = ERRORS_MAX if values <= VALUES_PRINTED_MAX else 1
+        errors = validate(self._schema, document, RULES, errors_max, hide_suggestions=silent)
         if errors:
             raise DocumentError([coded(error, "VALIDATION_FAILED") for error in errors])
         if self._schema.get_root_type(operation.operation) is None:

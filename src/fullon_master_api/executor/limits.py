@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,6 +29,7 @@ from graphql.utilities import type_from_ast
 
 from fullon_master_api.executor.answers import DocumentError, refusal
 from fullon_master_api.executor.fields import answered
+from fullon_master_api.executor.overlaps import check_definitions, check_repeats, count_values
 
 SIZE_ARGUMENTS: Final = ("first", "last", "limit")
 STRAWBERRY: Final = "strawberry-definition"
@@ -40,14 +40,22 @@ class Limits:
     """Limits of one operation, and how much of past work is remembered."""
 
     bytes_max: int = 50_000
-    tokens_max: int = 10_000
+    tokens_max: int = 3_000
+    """Reading a token and validating it takes about 30 microseconds together."""
     depth_max: int = 15
     aliases_max: int = 500
     directives_max: int = 200
     root_fields_max: int = 100
     variables_max: int = 200
-    pairs_max: int = 5_000
+    fragments_max: int = 300
+    values_max: int = 500
+    """Items of lists and fields of objects that are written in the document; variables are not counted."""
+    passes_max: int = 1_500
+    """Operations times fragments: validation looks for variables in every fragment, once for each operation."""
+    pairs_max: int = 2_000
     """Pairs of fields that share one place in the answer: validation compares each pair, in about 20 microseconds."""
+    meetings_max: int = 20_000
+    """Quarters of pairs of fragments that share one place, and the spreads in them: about 2 microseconds each."""
     fields_max: int = 20_000
     """Fields of the document with its fragments written out where they are spread."""
     cost_max: int = 1_000_000
@@ -80,8 +88,12 @@ def check_size(text: str, limits: Limits) -> None:
         raise DocumentError([refusal("TOO_LARGE", f"the document is longer than {limits.bytes_max} bytes")])
 
 
-def check_shape(document: DocumentNode, operation: OperationDefinitionNode, limits: Limits) -> None:
-    """Refuse an operation that is too deep, or too wide to be validated in reasonable time."""
+def check_shape(document: DocumentNode, operation: OperationDefinitionNode, limits: Limits) -> int:
+    """Refuse an operation that is too deep, or too wide to be validated in reasonable time; how many values it writes."""
+    values = count_values(document)
+    if values > limits.values_max:
+        told = f"the document writes {values} items and input fields, at most {limits.values_max}: send them as variables"
+        raise DocumentError([refusal("TOO_LARGE", told)])
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     definitions = {name: _define(node.selection_set) for name, node in fragments.items()}
@@ -105,56 +117,12 @@ def check_shape(document: DocumentNode, operation: OperationDefinitionNode, limi
     variables = max(len(node.variable_definitions or ()) for node in operations)
     if variables > limits.variables_max:
         raise DocumentError([refusal("TOO_LARGE", f"an operation has {variables} variables, at most {limits.variables_max}")])
+    check_definitions(len(operations), len(fragments), limits)
     check_repeats(operations, fragments, limits)
     roots = sum(1 for _ in _root_fields(operation.selection_set))
     if roots > limits.root_fields_max:
         raise DocumentError([refusal("COST_LIMIT", f"the operation has {roots} root fields, at most {limits.root_fields_max}")])
-
-
-def check_repeats(
-    operations: Sequence[OperationDefinitionNode], fragments: Mapping[str, FragmentDefinitionNode], limits: Limits
-) -> None:
-    """Refuse a document whose overlapping fields would take long to compare (GraphQL spec 5.3.2).
-
-    Walks the document as the answer is shaped: all selections that share a place in the answer are one group. The walk
-    itself ends after `fields_max` fields, which is how many the answer's shape may have.
-    """
-    reached: set[str] = set()
-    groups: list[list[SelectionSetNode]] = [[node.selection_set] for node in operations]
-    fields, pairs = 0, 0
-    unused = list(fragments)
-    while groups:
-        counts: dict[str, list[SelectionSetNode]] = {}
-        repeats: Counter[str] = Counter()
-        spread: set[str] = set()
-        stack = groups.pop()
-        while stack:
-            for node in stack.pop().selections:
-                if isinstance(node, FieldNode):
-                    name = (node.alias or node.name).value
-                    repeats[name] += 1
-                    if node.selection_set is not None:
-                        counts.setdefault(name, []).append(node.selection_set)
-                elif isinstance(node, InlineFragmentNode):
-                    stack.append(node.selection_set)
-                elif isinstance(node, FragmentSpreadNode) and node.name.value not in spread and node.name.value in fragments:
-                    spread.add(node.name.value)
-                    stack.append(fragments[node.name.value].selection_set)
-        reached |= spread
-        groups.extend(counts.values())
-        fields += repeats.total() + len(spread)
-        pairs += sum(count * (count - 1) // 2 for count in repeats.values())
-        if pairs > limits.pairs_max:
-            name, count = repeats.most_common(1)[0]
-            raise DocumentError([refusal("TOO_LARGE", f"the document repeats fields too often: {name!r} {count} times")])
-        if fields > limits.fields_max:
-            raise DocumentError([refusal("TOO_LARGE", f"the document selects more than {limits.fields_max} fields")])
-        while not groups and unused:
-            # Validation also compares the fields of fragments that nothing spreads.
-            name = unused.pop()
-            if name not in reached:
-                reached.add(name)
-                groups.append([fragments[name].selection_set])
+    return values
 
 
 def _root_fields(selections: SelectionSetNode) -> Iterator[FieldNode]:
