@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine as SqlEngine
 
 from fullon_master_api.app import MasterGateway, open_gateway
 from fullon_master_api.demo import open_demo
 from fullon_master_api.errors import GatewayError
-from fullon_master_api.model import Principal, Role, Scope
+from fullon_master_api.model import DesiredState, Principal, Role, Scope
 from fullon_master_api.resolvers.context import Context
 
 MARKETS = """
@@ -128,6 +129,35 @@ async def test_a_service_that_dies_is_shown_failed_with_its_error_and_can_be_sta
         )
         assert started["data"]["startService"]["service"]["state"] == "RUNNING", started
 
+        gateway.stop()
+        await running
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ({"service_auto_start_enabled": False}, set()),
+        ({"services_to_auto_start": ["ticker"], "health_monitor_enabled": True}, {"ticker", "health_monitor"}),
+    ],
+    ids=["off", "on"],
+)
+async def test_those_services_start_by_themselves_that_the_settings_name(
+    tmp_path: Path, values: dict[str, object], wanted: set[str]
+) -> None:
+    async with (
+        open_demo(port=0, data_dir=tmp_path) as settings,
+        open_gateway(settings.model_copy(update=values)) as gateway,
+        asyncio.TaskGroup() as tasks,
+    ):
+        running = tasks.create_task(gateway.run_services())
+        async with asyncio.timeout(60):
+            while True:
+                rows = await gateway.stores.services.get_all()
+                up = {row.name.value for row in rows if row.state.value in ("RUNNING", "DEGRADED")}
+                if len(gateway.supervisor.held) == 4 and up == wanted:
+                    break
+                await asyncio.sleep(0.05)
+        assert {row.name.value for row in rows if row.desired is DesiredState.RUNNING} == wanted
         gateway.stop()
         await running
 

@@ -72,6 +72,24 @@ async def test_a_service_that_failed_is_restarted_once_and_the_status_is_recover
         assert again.overall_status == "degraded"
 
 
+async def test_every_action_is_counted_and_the_newest_ten_are_shown(tmp_path: Path) -> None:
+    limits = {"health_auto_restart_cooldown_seconds": 0, "health_auto_restart_max_per_hour": 100}
+    async with open_platform(tmp_path, **limits) as resources:
+        await fail(resources, MONITORED)
+        monitor = await monitor_of(resources)
+        for _ in range(13):
+            await monitor.check()
+        body = await HealthDesk(resources, build_manager(resources), dict).monitor()
+    metrics = body["metrics"]
+    assert (metrics["total_checks"], metrics["total_issues_found"], metrics["total_recovery_actions"]) == (13, 13, 13)
+    assert (metrics["service_restart_counts"], metrics["action_history_count"]) == ({"ticker": 13}, 13)
+    assert [(action["service_name"], action["action_type"]) for action in body["recent_actions"]] == [
+        ("ticker", "auto_restart")
+    ] * 10
+    stamps = [action["timestamp"] for action in body["recent_actions"]]
+    assert stamps == sorted(stamps)
+
+
 async def test_a_service_that_an_admin_stopped_is_well(tmp_path: Path) -> None:
     async with open_platform(tmp_path) as resources:
         report = await (await monitor_of(resources)).check()
