@@ -15,7 +15,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fullon_master_api.apis.orm import open_orm
-from fullon_master_api.auth.issuers import ExternalIssuer
+from fullon_master_api.auth import issuers as module
+from fullon_master_api.auth import sessions as sessions_module
+from fullon_master_api.auth.issuers import ExternalIssuer, is_signed_with_public_key
 from fullon_master_api.auth.jwt import Signer
 from fullon_master_api.auth.passwords import open_passwords
 from fullon_master_api.auth.sessions import Sessions
@@ -117,3 +119,56 @@ def test_keys_without_an_issuer_are_refused_at_the_start() -> None:
     with pytest.raises(ValueError, match="JWT_EXTERNAL_ISSUER"):
         Settings(jwt_jwks_url="https://login.example/keys")
     assert ExternalIssuer.from_settings(Settings()) is None
+
+
+async def test_the_issuer_is_the_one_of_the_settings(jwks_url: str) -> None:
+    assert ExternalIssuer.from_settings(Settings(_env_file=None)) is None
+    named = Settings(_env_file=None, jwt_jwks_url=jwks_url, jwt_external_issuer=ISSUER)
+
+    issuer = ExternalIssuer.from_settings(named)
+
+    assert issuer is not None
+    assert (await issuer.verify(token())).mail == "ada@fullon"
+
+
+async def test_a_remembered_token_ends_and_few_are_remembered(jwks_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CACHED_MAX", 1)
+    issuer = ExternalIssuer(jwks_url=jwks_url, issuer=ISSUER, audience="fullon")
+    first, second = token(jti="1"), token(jti="2")
+    assert [(await issuer.verify(one)).token_id for one in (first, second, first)] == ["1", "2", "1"]
+    assert list(issuer._checked) == [first]
+
+    later = time.time() + 120
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(TokenExpired):
+        await issuer.verify(first)
+    assert list(issuer._checked) == []
+
+
+@pytest.mark.parametrize("text", ["no token", "a.b.c", "x" * 10_000])
+def test_what_is_no_token_is_not_signed_with_a_public_key(text: str) -> None:
+    assert is_signed_with_public_key(text) is False
+
+
+async def test_a_token_of_a_mail_that_moved_to_another_user_is_refused_once(sessions: Sessions) -> None:
+    asked = token()
+    first = await sessions.principal_of_token(asked)
+    orm = sessions._orm
+    await orm.users.modify(first.uid, None, {"mail": "moved@fullon"})
+    sessions.forget(first.uid)
+
+    with pytest.raises(Unauthenticated, match="not its user's any more"):
+        await sessions.principal_of_token(asked)
+    with pytest.raises(Unauthenticated, match="nobody here has the mail"):
+        await sessions.principal_of_token(asked)
+    new = await orm.users.add(None, {"mail": "ada@fullon"}, password_hash="unused")
+    assert (await sessions.principal_of_token(asked)).uid == new.uid
+
+
+async def test_how_many_mails_are_remembered_is_bounded(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions_module, "FACTS_MAX", 1)
+    ben = await sessions._orm.users.add(None, {"mail": "ben@fullon"}, password_hash="unused")
+
+    assert (await sessions.principal_of_token(token())).mail == "ada@fullon"
+    assert (await sessions.principal_of_token(token(email="ben@fullon"))).uid == ben.uid
+    assert list(sessions._uids) == ["ben@fullon"]

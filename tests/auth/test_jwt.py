@@ -7,6 +7,7 @@ import time
 import jwt as pyjwt
 import pytest
 
+from fullon_master_api.auth import jwt as module
 from fullon_master_api.auth.jwt import Signer, create_access_token, verify_token
 from fullon_master_api.errors import BadUserInput, TokenExpired, Unauthenticated
 from fullon_master_api.settings import Settings
@@ -99,3 +100,18 @@ def test_scripts_that_share_the_secret_sign_and_check_without_a_server() -> None
 def test_without_a_secret_nothing_is_signed() -> None:
     with pytest.raises(BadUserInput, match="JWT_SECRET_KEY"):
         create_access_token(user_id=5, settings=Settings(jwt_secret_key=None))
+
+
+def test_a_token_may_name_its_user_by_its_subject_alone() -> None:
+    token = pyjwt.encode({"sub": "7", "exp": int(time.time()) + 60}, SECRET, algorithm="HS256")
+
+    assert signer().verify(token).uid == 7
+
+
+def test_how_many_checked_tokens_are_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CACHED_MAX", 2)
+    ours = signer()
+    tokens = [ours.sign(uid=uid, mail="a@b", version=1) for uid in (1, 2, 3)]
+
+    assert [ours.verify(token).uid for token in tokens * 2] == [1, 2, 3, 1, 2, 3]
+    assert len(ours._checked) == 2

@@ -8,6 +8,7 @@ from fullon_master_api.auth import rates as module
 from fullon_master_api.auth.rates import Rates
 from fullon_master_api.errors import RateLimited
 from fullon_master_api.model import Principal, Role, Scope
+from fullon_master_api.settings import Settings
 
 ADA = Rates.caller(Principal(uid=1, mail="ada@fullon", role=Role.USER, scopes=frozenset(Scope)), "192.0.2.1")
 BEN = Rates.caller(Principal(uid=2, mail="ben@fullon", role=Role.USER, scopes=frozenset(Scope)), "192.0.2.1")
@@ -72,3 +73,12 @@ def test_what_is_remembered_of_callers_is_bounded(monkeypatch: pytest.MonkeyPatc
     for number in range(100):
         rates.spend(Rates.caller(None, f"192.0.2.{number}"))
     assert len(rates._buckets) == 10
+
+
+def test_the_limits_are_those_of_the_settings() -> None:
+    settings = Settings(_env_file=None, requests_per_minute_per_address=1, requests_per_minute_per_user=0)
+    rates = Rates.from_settings(settings)
+
+    rates.spend(ADA, 50)
+    rates.spend(STRANGER)
+    assert limited(rates, STRANGER) > 0

@@ -10,12 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import event
 
 from fullon_master_api.apis.orm import Orm, open_orm
+from fullon_master_api.auth import sessions as module
 from fullon_master_api.auth.jwt import Signer
 from fullon_master_api.auth.passwords import open_passwords
-from fullon_master_api.auth.sessions import KEY_PREFIX, Sessions, hash_secret
+from fullon_master_api.auth.sessions import KEY_PREFIX, Sessions, hash_secret, new_api_key
 from fullon_master_api.auth.throttle import LoginThrottle
 from fullon_master_api.auth.totp import totp_code
 from fullon_master_api.errors import BadUserInput, RateLimited, TokenExpired, Unauthenticated
@@ -238,3 +240,52 @@ async def test_a_crowd_of_one_user_is_looked_up_once(stage: Stage, monkeypatch: 
         event.remove(engine, "before_cursor_execute", note)
     assert {principal.uid for principal in found} == {stage.user.uid}
     assert reads == 1
+
+
+async def test_a_key_may_come_as_a_bearer_token(stage: Stage) -> None:
+    made = new_api_key()
+    assert made.key.startswith(KEY_PREFIX)
+    assert made.key.startswith(made.prefix)
+    scopes = [Scope.READ]
+    await stage.orm.api_keys.add(
+        None, key_hash=made.key_hash, prefix=made.prefix, name="made", scopes=scopes, uid=stage.user.uid, expires_at=None
+    )
+
+    principal = await stage.sessions.principal_of_token(made.key)
+
+    assert (principal.uid, set(principal.scopes)) == (stage.user.uid, {Scope.READ})
+
+
+async def test_the_own_password_is_checked_as_often_as_a_login(stage: Stage) -> None:
+    principal = await stage.sessions.principal_of_token(await login(stage))
+    await stage.sessions.check_password(principal, PASSWORD)
+
+    for wrong in ("wrong", "x" * 257, "wrong again"):
+        with pytest.raises(BadUserInput, match="currentPassword"):
+            await stage.sessions.check_password(principal, wrong)
+    with pytest.raises(RateLimited):
+        await stage.sessions.check_password(principal, PASSWORD)
+
+
+async def test_a_hash_of_older_parameters_is_made_anew_at_the_next_login(stage: Stage) -> None:
+    weak = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    await stage.orm.users.set_password_hash(stage.user.uid, weak, None)
+
+    token = await login(stage)
+
+    kept = await stage.orm.users.credentials_by_mail("ada@fullon")
+    assert kept is not None
+    assert kept.password_hash != weak
+    assert (await stage.sessions.principal_of_token(token)).uid == stage.user.uid
+    assert await login(stage)
+
+
+async def test_how_many_users_are_remembered_is_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FACTS_MAX", 1)
+    ben = await stage.orm.users.add(None, {"mail": "ben@fullon"}, password_hash=await stage.sessions.hash_password(PASSWORD))
+    tokens = [await login(stage), await login(stage, mail="ben@fullon")]
+
+    found = [(await stage.sessions.principal_of_token(token)).uid for token in tokens * 2]
+
+    assert found == [stage.user.uid, ben.uid] * 2
+    assert len(stage.sessions._facts) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fullon_master_api.auth import throttle as module
 from fullon_master_api.auth.throttle import LoginThrottle
 from fullon_master_api.errors import RateLimited
 
@@ -41,3 +42,15 @@ def test_a_good_login_forgets_the_failures_of_its_account_only() -> None:
     throttle.check("mail:a")
     with pytest.raises(RateLimited):
         throttle.check("address:1")
+
+
+def test_how_many_keys_are_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEYS_MAX", 2)
+    throttle = LoginThrottle(attempts_max=1, window_s=60)
+    for key in ("a", "b", "c"):
+        throttle.failed(key)
+
+    throttle.check("a")
+    for key in ("b", "c"):
+        with pytest.raises(RateLimited):
+            throttle.check(key)

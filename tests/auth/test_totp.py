@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from fullon_master_api.auth.totp import totp_code, totp_matches
+from fullon_master_api.auth.totp import new_totp_secret, totp_code, totp_matches, totp_uri
 
 SECRET = base64.b32encode(b"12345678901234567890").decode()
 
@@ -33,3 +33,12 @@ def test_a_code_is_taken_one_step_early_and_late_and_no_further() -> None:
 def test_a_secret_that_is_not_base32_is_refused() -> None:
     with pytest.raises(ValueError, match="base32"):
         totp_code("not base 32!", 0)
+
+
+def test_a_new_secret_has_160_bits_and_its_address_is_what_apps_take() -> None:
+    secret = new_totp_secret()
+
+    assert len(base64.b32decode(secret)) == 20
+    assert secret != new_totp_secret()
+    address = f"otpauth://totp/Fullon%3Aada%40fullon?secret={secret}&issuer=Fullon&digits=6&period=30"
+    assert totp_uri(secret, "ada@fullon") == address

@@ -141,10 +141,6 @@ class Database:
         async with self.read() as connection:
             await connection.scalar(select(literal(1)))
 
-    def pool_status(self) -> dict[str, str]:
-        """What each pool holds, in SQLAlchemy's words, for whoever looks after the server."""
-        return {("writer" if engine is self._writer else "reader"): engine.pool.status() for engine in self.engines}
-
     async def aclose(self) -> None:
         for engine in self.engines:
             await engine.dispose()

@@ -143,14 +143,6 @@ class DryTrades:
             await write.audit_admin(principal, "dry_trade.remove", f"dry_trade:{trade_id}", uid=trade.uid)
             return trade
 
-    async def remove_of_bot(self, bot_id: int, principal: Principal | None) -> int:
-        """Remove all fills of a bot, to start its dry run anew; answers how many. Raises: NotFound, Forbidden."""
-        may_write(principal)
-        async with self._database.write() as write:
-            await must_read_bot(write, bot_id, principal)
-            await write.audit_admin(principal, "dry_trade.remove", f"bot:{bot_id}")
-            return (await write.connection.execute(delete(dry_trades).where(dry_trades.c.bot_id == bot_id))).rowcount
-
 
 def _checked(values: Mapping[str, object]) -> dict[str, Any]:
     for name in ("symbol", "side", "volume", "price"):

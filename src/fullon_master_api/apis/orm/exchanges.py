@@ -9,10 +9,9 @@ from sqlalchemy import ColumnElement, insert, select
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.conditions import Condition
-from fullon_master_api.apis.orm.database import Database, Write, chunks, must_be_admin
+from fullon_master_api.apis.orm.database import Database, chunks, must_be_admin
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
 from fullon_master_api.apis.orm.tables import cat_exchanges, cat_exchanges_params
-from fullon_master_api.errors import BadUserInput
 from fullon_master_api.model import Exchange, Principal
 
 _LISTING: Final = Listing(
@@ -84,11 +83,3 @@ class Exchanges:
             exchange = await _LISTING.one(write.connection, cat_exchanges.c.cat_ex_id == cat_ex_id)
             assert exchange is not None, "it was inserted in this transaction"
             return exchange
-
-
-async def must_know(write: Write, cat_ex_id: int) -> str:
-    """Name of an exchange of the catalogue. Raises: BadUserInput when it has none of that number."""
-    name: str | None = await write.connection.scalar(select(cat_exchanges.c.name).where(cat_exchanges.c.cat_ex_id == cat_ex_id))
-    if name is None:
-        raise BadUserInput(f"no exchange {cat_ex_id} in the catalogue", path=("cat_ex_id",))
-    return name

@@ -139,14 +139,6 @@ class Strategies:
             await write.audit_admin(principal, "strategy.remove", f"strategy:{str_id}", bot_id=strategy.bot_id)
             return strategy
 
-    async def remove_of_bot(self, bot_id: int, principal: Principal | None) -> int:
-        """Remove all strategies of a bot; answers how many. Raises: NotFound, Forbidden."""
-        may_write(principal)
-        async with self._database.write() as write:
-            await must_read_bot(write, bot_id, principal)
-            await write.audit_admin(principal, "strategy.remove", f"bot:{bot_id}")
-            return (await write.connection.execute(delete(strategies).where(strategies.c.bot_id == bot_id))).rowcount
-
 
 async def must_read(write: Write, str_id: int, principal: Principal | None) -> Strategy:
     """Raises: NotFound when there is no such strategy for this caller."""

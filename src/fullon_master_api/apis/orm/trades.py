@@ -109,13 +109,6 @@ class Trades:
         async with self._database.read() as connection:
             return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
 
-    async def newest_time(self, ex_id: int) -> datetime | None:
-        """Time of the newest stored fill of an account, from which a service asks the exchange for more."""
-        statement = select(trades.c.time).where(trades.c.ex_id == ex_id).order_by(trades.c.time.desc()).limit(1)
-        async with self._database.read() as connection:
-            time: datetime | None = await connection.scalar(statement)
-        return time
-
     async def save_trades(
         self,
         values: Sequence[Mapping[str, object]],

@@ -167,12 +167,6 @@ class Users:
                 raise NotFound(f"no user {uid}")
             await write.audit(principal, "user.totp", f"user:{uid}", on=bool(secret))
 
-    async def end_sessions(self, uid: int, principal: Principal | None) -> None:
-        """Make every token signed so far invalid. Raises: NotFound."""
-        async with self._database.write() as write:
-            await _end_sessions(write, uid, visible(principal))
-            await write.audit(principal, "user.end_sessions", f"user:{uid}")
-
     async def toggle_active(self, uid: int, principal: Principal | None, *, active: bool | None = None) -> User:
         """Switch a user off or on, or set it. Raises: Forbidden, NotFound; BadUserInput when an admin would lock themself out."""
         must_be_admin(principal)
