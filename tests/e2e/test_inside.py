@@ -21,6 +21,7 @@ from fullon_master_api.demo import open_demo
 from fullon_master_api.errors import GatewayError
 from fullon_master_api.model import DesiredState, Principal, Role, Scope
 from fullon_master_api.resolvers.context import Context
+from tests.apis.cache.records import balance, position, tick
 
 MARKETS = """
   { symbols(exchange: "kraken") { nodes { symbol exchange { name } ticker { last symbol { base } }
@@ -31,6 +32,12 @@ MINE = """
     orders(first: 50) { nodes { side symbol { symbol ticker { last } } bot { name } dryTrades { price } } }
     dryTrades(first: 20) { nodes { price symbol { symbol } } } logs(first: 5) { nodes { message } } } }
     exchangeAccounts { name exchange { name } balances { total } positions { quantity } } } }
+"""
+
+FROM_THE_CACHE = """
+  { symbol(exchange: "kraken", symbol: "BTC/USD") { ticker { last } }
+    me { exchangeAccounts { balances { currency total free used } positions { symbolName quantity price } }
+      bots(first: 50) { nodes { status { feeds } } } } }
 """
 
 
@@ -106,6 +113,36 @@ async def test_a_nested_query_asks_each_store_once_per_field_whatever_the_number
         assert many == few
         assert many["sql"] <= 18  # one for each of the fields above that the SQL store answers
         assert many["get_many"] == 1
+
+
+async def test_the_graph_shows_what_the_cache_has_and_to_whom_it_belongs(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path) as gateway:
+        cache, orm = gateway.stores.cache, gateway.stores.orm
+        (account,) = (await orm.accounts.of_users([2], None))[0]
+        bot = (await orm.bots.of_users([2], None, first=1))[0].rows[0]
+        await cache.tickers.set(tick(last="64123.10"))
+        await cache.accounts.set_balances(account.ex_id, [balance("USD", "10.50", ex_id=account.ex_id)])
+        await cache.accounts.set_positions(account.ex_id, [position("BTC/USD", "-0.25", ex_id=account.ex_id)])
+        await cache.bots.set_status(bot.bot_id, {"feed_1": {"status": "running"}})
+        await cache.processes.register("tick", "ticker_daemon", status="running")
+
+        shown = await ask(gateway, FROM_THE_CACHE, uid=2)
+        assert "errors" not in shown, shown
+        assert shown["data"]["symbol"] == {"ticker": {"last": "64123.10"}}
+        assert shown["data"]["me"]["exchangeAccounts"] == [
+            {
+                "balances": [{"currency": "USD", "total": "10.50", "free": "9.50", "used": "1"}],
+                "positions": [{"symbolName": "BTC/USD", "quantity": "-0.25", "price": "100.1"}],
+            }
+        ]
+        statuses = [node["status"] for node in shown["data"]["me"]["bots"]["nodes"]]
+        assert [status for status in statuses if status] == [{"feeds": {"feed_1": {"status": "running"}}}]
+
+        processes = "{ processes { type component status } }"
+        row = {"type": "tick", "component": "ticker_daemon", "status": "running"}
+        assert (await ask(gateway, processes, uid=1, role=Role.ADMIN))["data"]["processes"] == [row]
+        refused = await ask(gateway, processes, uid=2)
+        assert [error["extensions"]["code"] for error in refused["errors"]] == ["FORBIDDEN"]
 
 
 async def test_a_service_that_dies_is_shown_failed_with_its_error_and_can_be_started_again(tmp_path: Path) -> None:

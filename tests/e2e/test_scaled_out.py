@@ -29,7 +29,7 @@ from tests.servers import postgres_server, postgres_url, redis_server, redis_url
 
 __all__ = ["postgres_server", "postgres_url", "redis_server", "redis_url"]
 
-READY_S = 180.0
+READY_S = 600.0
 
 
 @contextmanager
