@@ -168,7 +168,7 @@ async def test_bad_lines_are_reported_with_their_number_and_the_rest_is_stored(s
     report = await import_file(store, path, PLAN)
     assert (report.read, report.stored, report.repeated, report.refused) == (8, 3, 0, 5)
     lines = {refusal.line: refusal.reason for refusal in report.refusals}
-    assert lines.keys() == {4, 5, 6, 7, 8}
+    assert list(lines) == [4, 5, 6, 7, 8]
     assert "must be a time with a zone" in lines[4]
     assert "NaN" in lines[5]
     assert "must be buy or sell" in lines[6]

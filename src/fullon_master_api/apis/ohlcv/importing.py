@@ -142,7 +142,7 @@ async def import_file(
         repeated=counts.repeated,
         refused=counts.refused,
         resumed_at=resumed_at,
-        refusals=counts.refusals,
+        refusals=sorted(counts.refusals, key=lambda refusal: refusal.line),
         series=list(counts.series),
     )
 
