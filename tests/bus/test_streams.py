@@ -43,7 +43,7 @@ async def heard(bus: Bus, topic: str = BTC) -> AsyncIterator[list[Record]]:
         yield got
 
 
-async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.01)

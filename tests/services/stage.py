@@ -65,7 +65,7 @@ async def list_symbols(resources: Resources, names: Sequence[str], exchange: str
     return [await resources.orm.symbols.add(None, fields | {"symbol": name}) for name in names]
 
 
-async def until(look: Callable[[], Awaitable[T]], *, within_s: float = 15.0) -> T:
+async def until(look: Callable[[], Awaitable[T]], *, within_s: float = 60.0) -> T:
     """The first answer of `look` that is true; fails when there is none in time."""
     end = time.monotonic() + within_s
     while True:

@@ -7,6 +7,7 @@ import os
 import random
 from decimal import Decimal
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from fullon_master_api.apis.ohlcv import OhlcvStore
 from fullon_master_api.apis.ohlcv.frames import WIDTH_S
 from fullon_master_api.model import Candle, CandleSource, MarketTrade, OrderType, Side, Timeframe
 from tests.apis.ohlcv.judge import NS, Judge, Judged
+
+pytestmark = pytest.mark.timeout(900)  # Hundreds of generated cases against two databases.
 
 SYMBOLS = (f"S{number}/USD" for number in itertools.count())
 LAWS = settings(
