@@ -245,19 +245,35 @@ async def test_a_wrong_token_is_refused_at_init(stage: Stage, protocol: str) -> 
         assert await client.closed() == (4403, "UNAUTHENTICATED: the token is not valid")
 
 
+class Stalls:
+    """How long this loop, which the server shares, stood still for others on the machine."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    async def watch(self) -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.02)
+            self.seconds += time.monotonic() - began - 0.02
+
+
 async def test_the_stream_ends_when_the_token_does(stage: Stage) -> None:
-    until = time.time() + 1.0
+    until, stalls = time.time() + 1.0, Stalls()
+    watching = asyncio.create_task(stalls.watch())
     async with connect(stage, init={"token": f"until:{until}"}) as client:
         await client.say("subscribe", id="1", payload={"query": TICKER})
         message = await client.hear()
         assert message["type"] == "error"
         assert message["payload"][0]["extensions"]["code"] == "TOKEN_EXPIRED"
         assert (await client.closed())[0] == 4403
-        assert 0 <= time.time() - until < 1
+        assert 0 <= time.time() - until < 1 + stalls.seconds
+    watching.cancel()
 
 
 async def test_a_ping_with_a_fresh_token_keeps_the_socket(stage: Stage) -> None:
-    async with connect(stage, init={"token": f"until:{time.time() + 1.0}"}) as client:
+    until = time.time() + 3.0
+    async with connect(stage, init={"token": f"until:{until}"}) as client:
         await client.say("subscribe", id="1", payload={"query": TICKER})
         later = time.time() + 60
         await client.say("ping", payload={"token": f"until:{later}"})
@@ -265,7 +281,7 @@ async def test_a_ping_with_a_fresh_token_keeps_the_socket(stage: Stage) -> None:
         await client.say("ping", payload={"token": "user:9"})
         assert (await client.hear())["payload"]["code"] == "FORBIDDEN"
         with pytest.raises(TimeoutError):
-            await client.hear(timeout_s=1.6)
+            await client.hear(timeout_s=max(0.1, until - time.time()) + 0.6)
         await stage.publish("BTC/USD", "1")
         assert (await client.hear())["type"] == "next"
 
@@ -280,7 +296,7 @@ async def test_a_credential_that_no_longer_holds_ends_its_streams(stage: Stage, 
             stage.door.revoked.add(7)
         else:
             stage.door.roles[7] = Role.ADMIN
-        message = await seven.hear(timeout_s=3)
+        message = await seven.hear()
         assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
         assert (await seven.closed())[0] == 4403
         await stage.publish("BTC/USD", "1")
