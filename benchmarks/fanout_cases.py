@@ -52,6 +52,7 @@ def memory(*, quick: bool) -> dict[str, Any]:
         for _ in range(5):
             hear(peer, crowd, events // 5)
             by_event.append(peer.rss_bytes())
+            print(f"{len(by_event) - 1}/5 of the events: {by_event[-1]:,} bytes", file=sys.stderr, flush=True)
         reconnect(peer, crowd, sockets // 5)
         by_socket = [peer.rss_bytes()]
         for _ in range(5):
