@@ -120,6 +120,21 @@ async def test_history_and_live_trades_make_one_record_without_a_hole(tmp_path: 
         assert covered[-1].end_ns > paper.tapes[SYMBOL].trades[0].event_ns
 
 
+async def test_without_data_the_history_begins_backtest_days_ago(tmp_path: Path) -> None:
+    day_ns, minute_ns = 86_400 * 10**9, 60 * 10**9
+    async with staged(tmp_path, source()) as (resources, _paper):
+        asked_ns = time.time_ns()
+        async with collecting(resources):
+
+            async def filled() -> bool:
+                (covered,) = await resources.ohlcv.coverage([KEY])
+                return bool(covered) and covered[0].start_ns < asked_ns - day_ns + minute_ns
+
+            await until(filled, within_s=60.0)
+        (covered,) = await resources.ohlcv.coverage([KEY])
+        assert covered[0].start_ns >= asked_ns - day_ns - minute_ns
+
+
 async def test_a_restart_goes_on_after_the_newest_stored_trade(tmp_path: Path) -> None:
     async with staged(tmp_path, source(speed=10.0)) as (resources, paper):
         async with collecting(resources):
