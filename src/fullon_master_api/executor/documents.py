@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from time import monotonic, thread_time
 from typing import Any, Final, Generic, TypeVar
 
 from graphql import (
@@ -100,6 +101,28 @@ class Recent(Generic[V]):
             self._bytes -= self._weigh(*self._values.popitem(last=False))
 
 
+class Budget:
+    """Seconds of a CPU for documents that were never seen: a share of the time that passes, saved up to a limit."""
+
+    def __init__(self, share: float, most_s: float) -> None:
+        self._share = share
+        self._most_s = most_s
+        self._left_s = most_s
+        self._at_s = monotonic()
+
+    def check(self) -> None:
+        """DocumentError `RATE_LIMITED` when all of it is spent."""
+        now_s = monotonic()
+        self._left_s = min(self._most_s, self._left_s + (now_s - self._at_s) * self._share)
+        self._at_s = now_s
+        if self._left_s <= 0:
+            told = "the server is asked too many documents that it has not read before: ask a known one, or try again later"
+            raise DocumentError([refusal("RATE_LIMITED", told)])
+
+    def spend(self, spent_s: float) -> None:
+        self._left_s -= spent_s
+
+
 class Documents:
     """Operations by text and name.
 
@@ -110,6 +133,7 @@ class Documents:
     def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
         self._schema = schema
         self._limits = limits
+        self._budget = Budget(limits.reading_share, limits.reading_burst_s)
         quarter, bytes_quarter = max(1, limits.documents_max // 4), limits.documents_bytes_max // 4
         self._once: Recent[Prepared] = Recent(quarter, bytes_quarter)
         self._again: Recent[Prepared] = Recent(max(1, limits.documents_max - quarter), 3 * bytes_quarter)
@@ -129,11 +153,15 @@ class Documents:
         errors = self._refused.get(key)
         if errors is not None:
             raise DocumentError(errors)
+        self._budget.check()
+        began_s = thread_time()
         try:
             prepared = self._read(text, name)
         except DocumentError as error:
             self._refused.put(key, error.errors)
             raise
+        finally:
+            self._budget.spend(thread_time() - began_s)
         self._once.put(key, prepared)
         return prepared
 

@@ -68,6 +68,10 @@ class Limits:
     documents_bytes_max: int = 400_000
     """Bytes of text of all remembered operations; each byte of text holds about 350 bytes of syntax tree and plan."""
     refusals_max: int = 200
+    reading_share: float = 0.25
+    """Share of a CPU for reading documents that were never seen; those that are known cost none of it."""
+    reading_burst_s: float = 10.0
+    """What may be spent of it at once after a quiet time, in seconds."""
     fragments_bytes_max: int = 64_000_000
     """Memory of what is kept of answers that come again, as closed candles (`fragments.py`)."""
 

@@ -30,8 +30,8 @@ def infos_of(pages: Sequence[Page[Any]], _ctx: object) -> list[PageInfoRow]:
         PageInfoRow(
             has_next_page=page.has_next,
             has_previous_page=page.has_previous,
-            start_cursor=page.cursors[0] if page.cursors else None,
-            end_cursor=page.cursors[-1] if page.cursors else None,
+            start_cursor=page.writer.of(page.marks[0]) if page.marks else None,
+            end_cursor=page.writer.of(page.marks[-1]) if page.marks else None,
         )
         for page in pages
     ]

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import asyncpg
 import msgspec
 import pytest
 from sqlalchemy import event
 
-from fullon_master_api.apis.orm import Orm, open_orm
+from fullon_master_api.apis.orm import Orm, database, open_orm
 from fullon_master_api.apis.orm.bots import BotFilter
 from fullon_master_api.apis.orm.orders import OrderChange
 from fullon_master_api.bus import orders_topic, trades_topic
@@ -181,3 +182,28 @@ async def test_writers_that_are_cancelled_leave_whole_changes_or_none_and_a_stor
     assert last.order_id in stored
     assert stored == told
     assert all(len(commands) == 1 for commands in await orm.commands.of_orders(sorted(stored)))
+
+
+async def test_a_connection_that_the_server_closed_is_replaced_before_it_is_used(
+    url: str, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if store != "postgresql":
+        pytest.skip("SQLite has no server that could close a connection")
+    async with open_orm(url, migrate_up=False, pool_size=1, max_overflow=0) as orm:
+        opened: list[asyncpg.Connection] = []
+        (engine,) = orm.database.engines
+        event.listen(engine.sync_engine, "connect", lambda connection, _entry: opened.append(connection.driver_connection))
+        for unasked_s in (60.0, -1.0):  # Seen by the driver; found by asking.
+            monkeypatch.setattr(database, "UNASKED_S", unasked_s)
+            await orm.users.get_many([1], None)
+            killer = await asyncpg.connect(url.replace("+asyncpg", ""))
+            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            killed = await killer.fetch(f"{others} AND pid <> pg_backend_pid()")
+            await killer.close()
+            assert len(killed) == 1
+            async with asyncio.timeout(60):
+                while unasked_s > 0 and not opened[-1].is_closed():
+                    await asyncio.sleep(0.01)
+
+            assert await orm.users.get_many([1], None) == [None]
+        assert len(opened) == 3

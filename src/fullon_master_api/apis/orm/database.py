@@ -8,11 +8,12 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import URL, Connection, event, func, insert, literal, make_url, select
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, StatementError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InvalidatePoolError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -32,6 +33,9 @@ Hint = Callable[[str, int], Awaitable[None]]
 HINT_S: Final = 0.5
 BUSY_TIMEOUT_MS: Final = 5_000
 IDLE_IN_TRANSACTION_MS: Final = 5_000
+UNASKED_S: Final = 5.0
+"""A connection that was used within this time is taken without asking the server whether it is there."""
+IDLE_SINCE: Final = "fullon.idle_since"
 
 
 class Write:
@@ -166,7 +170,6 @@ def open_database(
         max_overflow=max_overflow,
         pool_timeout=pool_timeout_s,
         pool_recycle=pool_recycle_s,
-        pool_pre_ping=pre_ping,
         connect_args={
             "timeout": pool_timeout_s,
             "server_settings": {
@@ -177,7 +180,35 @@ def open_database(
             },
         },
     )
+    if pre_ping:
+        check_before_use(writer)
     return Database(writer.execution_options(isolation_level="AUTOCOMMIT"), writer, hint)
+
+
+def check_before_use(engine: AsyncEngine) -> None:
+    """Replace a connection that is gone before it is used.
+
+    SQLAlchemy's own check asks the server each time, in a transaction: three answers to wait for before each statement. The
+    driver sees at once when the server closes a connection, so only one that was idle for long is asked whether it still is.
+    """
+
+    def checkin(_connection: Any, entry: ConnectionPoolEntry) -> None:
+        entry.info[IDLE_SINCE] = monotonic()
+
+    def checkout(connection: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
+        since = entry.info.get(IDLE_SINCE)
+        if connection is None or since is None:
+            return
+        if connection.driver_connection.is_closed():
+            raise InvalidatePoolError
+        if monotonic() - since > UNASKED_S:
+            try:
+                connection.ping()
+            except Exception as error:  # Whatever it is, this connection does not answer.
+                raise InvalidatePoolError from error
+
+    event.listen(engine.sync_engine, "checkin", checkin)
+    event.listen(engine.sync_engine, "checkout", checkout)
 
 
 def _open_sqlite(where: URL, *, hint: Hint | None, readers: int, timeout_s: float) -> Database:

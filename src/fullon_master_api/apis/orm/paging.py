@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
@@ -28,14 +28,37 @@ VERSION: Final = 1
 URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
+Mark = tuple[Any, Any]
+"""Where a row stands in its list: the value that sorts it, and its key."""
+
+
+class Cursors(msgspec.Struct, frozen=True):
+    """Writes the cursors of a list in one order."""
+
+    listing: str
+    order: str
+
+    def of(self, mark: Mark) -> str:
+        at, key = mark
+        value = at.isoformat() if isinstance(at, datetime) else at
+        raw = msgspec.json.encode((VERSION, self.listing, self.order, value, key))
+        return binascii.b2a_base64(raw, newline=False).translate(URL_SAFE, b"=").decode()
+
+
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """Rows of a list in its order, a cursor for each, and whether more follow. `total` is counted only when asked."""
 
     rows: list[T]
-    cursors: list[str]
+    marks: list[Mark]
+    writer: Cursors
     has_next: bool
     has_previous: bool = False
     total: int | None = None
+
+    @property
+    def cursors(self) -> list[str]:
+        """A cursor for each row, made when it is asked for."""
+        return [self.writer.of(mark) for mark in self.marks]
 
 
 class _Cursor(msgspec.Struct, array_like=True, frozen=True):
@@ -74,6 +97,8 @@ class Listing(Generic[T]):
         extra = columns or {}
         self.fields = {field: extra[field] if field in extra else table.c[field] for field in record.__struct_fields__}
         self.columns = [column.label(field) for field, column in self.fields.items()]
+        self._width = len(self.columns)
+        self._make = maker(record)
 
     def select(self, *where: ColumnElement[bool]) -> Select[Any]:
         return select(*self.columns).select_from(self.source).where(*where)
@@ -81,11 +106,11 @@ class Listing(Generic[T]):
     async def all(self, connection: AsyncConnection, *where: ColumnElement[bool], limit: int | None = None) -> list[T]:
         """Every row of a list that is known to be short, in the default order."""
         statement = self.select(*where).order_by(*self._order(self.default)[0]).limit(limit)
-        return [self.record(**row._mapping) for row in await connection.execute(statement)]
+        return [self.record_of(row) for row in (await connection.execute(statement)).all()]
 
     async def one(self, connection: AsyncConnection, *where: ColumnElement[bool]) -> T | None:
         row = (await connection.execute(self.select(*where).limit(1))).first()
-        return None if row is None else self.record(**row._mapping)
+        return None if row is None else self.record_of(row)
 
     async def many(
         self,
@@ -99,8 +124,8 @@ class Listing(Generic[T]):
         found: dict[Any, T] = {}
         for part in chunks(_possible(keys)):
             statement = self.select(column.in_(part), *where).add_columns(column.label("_key"))
-            for row in await connection.execute(statement):
-                found[row[-1]] = self._record(row)
+            for row in (await connection.execute(statement)).all():
+                found[row[-1]] = self.record_of(row)
         return [found.get(key) for key in keys]
 
     async def page(
@@ -147,7 +172,7 @@ class Listing(Generic[T]):
                 statement = self._lateral(asked, parent, conditions, order, limit)
             else:
                 statement = self._correlated(asked, parent, conditions, order, limit)
-            for row in await connection.execute(statement):
+            for row in (await connection.execute(statement)).all():
                 rows.setdefault(row[-1], []).append(row)
         return [self._page(rows.get(key, ()), limit, order, None, has_previous=after is not None) for key in parents]
 
@@ -193,8 +218,8 @@ class Listing(Generic[T]):
         found: dict[Any, list[T]] = {}
         for part in chunks(_possible(parents)):
             statement = self.select(parent.in_(part), *where).add_columns(parent.label("_parent"))
-            for row in await connection.execute(statement.order_by(*self._order(self.default)[0])):
-                found.setdefault(row[-1], []).append(self._record(row))
+            for row in (await connection.execute(statement.order_by(*self._order(self.default)[0]))).all():
+                found.setdefault(row[-1], []).append(self.record_of(row))
         return [found.get(key, []) for key in parents]
 
     async def count(self, connection: AsyncConnection, *where: ColumnElement[bool]) -> int:
@@ -204,15 +229,17 @@ class Listing(Generic[T]):
     def _matching(self, condition: Condition | None) -> list[ColumnElement[bool]]:
         return [] if condition is None else [to_sql(condition, self.fields)]
 
-    def _record(self, row: Any) -> T:
-        return self.record(**dict(zip(self.record.__struct_fields__, row, strict=False)))
+    def record_of(self, row: Any) -> T:
+        """The record of a row that `select` gave, whatever columns follow the record's own."""
+        return self._make(*row[: self._width])
 
     def _page(self, rows: Sequence[Any], limit: int, order: str, total: int | None, *, has_previous: bool) -> Page[T]:
         shown = rows[:limit]
         at = len(self.columns)  # The columns behind the record's own: the value that sorts, and the key.
         return Page(
-            rows=[self._record(row) for row in shown],
-            cursors=[self._cursor(order, row[at], row[at + 1]) for row in shown],
+            rows=[self.record_of(row) for row in shown],
+            marks=[(row[at], row[at + 1]) for row in shown],
+            writer=Cursors(self.name, order),
             has_next=len(rows) > limit,
             has_previous=has_previous,
             total=total,
@@ -233,11 +260,6 @@ class Listing(Generic[T]):
             return [column.desc(), self.key.desc()], column
         return [column.asc(), self.key.asc()], column
 
-    def _cursor(self, order: str, at: Any, key: Any) -> str:
-        value = at.isoformat() if isinstance(at, datetime) else at
-        raw = msgspec.json.encode((VERSION, self.name, order, value, key))
-        return binascii.b2a_base64(raw, newline=False).translate(URL_SAFE, b"=").decode()
-
     def _after(self, order: str, cursor: str | None) -> list[ColumnElement[bool]]:
         if cursor is None:
             return []
@@ -256,6 +278,15 @@ class Listing(Generic[T]):
         place = tuple_(column, self.key)
         mark = tuple_(literal(at, column.type), literal(made.key, self.key.type))
         return [place < mark if order.startswith("-") else place > mark]
+
+
+def maker(record: type[T]) -> Callable[..., T]:
+    """The record of its values in their order; names that are written down cost a third of a dict of them."""
+    names = record.__struct_fields__
+    assert all(name.isidentifier() for name in names)
+    source = f"lambda {', '.join(names)}: made({', '.join(f'{name}={name}' for name in names)})"
+    made: Callable[..., T] = eval(source, {"made": record})  # noqa: S307 - Names of our own records alone.
+    return made
 
 
 def _asked(dialect: str, parent: ColumnElement[Any], parents: Sequence[Any]) -> TableValuedAlias:

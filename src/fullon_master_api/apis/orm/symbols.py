@@ -71,8 +71,8 @@ class Symbols:
         found: dict[tuple[str, str], Symbol] = {}
         async with self._database.read() as connection:
             for part in chunks(list(dict.fromkeys(names)), 5_000):
-                for row in await connection.execute(_LISTING.select(pair.in_(part))):
-                    symbol = Symbol(**row._mapping)
+                for row in (await connection.execute(_LISTING.select(pair.in_(part)))).all():
+                    symbol = _LISTING.record_of(row)
                     found[(symbol.exchange, symbol.symbol)] = symbol
         return [found.get(name) for name in names]
 
