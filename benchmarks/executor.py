@@ -64,7 +64,7 @@ async def measure(run: Callable[[], Awaitable[Any]], times: Times, budget_s: flo
     began = time.perf_counter()
     repeat = 1
     gc.collect()
-    while time.perf_counter() - began < budget_s:
+    while not times.samples or time.perf_counter() - began < budget_s:
         start = time.process_time_ns()
         for _ in range(repeat):
             await run()
