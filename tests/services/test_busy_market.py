@@ -15,6 +15,8 @@ from fullon_master_api.services.resources import Resources
 from tests.services.stage import until
 from tests.services.test_ohlcv import collecting, newest, source, staged, wait_stored
 
+WAIT_S = 90.0
+
 
 def counting_pages(resources: Resources, asked: list[int]) -> Resources:
     """The same, with a note of each page of the exchange's history that is asked for."""
@@ -47,28 +49,28 @@ def counting_commits(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> l
 
 async def test_catching_up_ends_where_the_live_trades_begin(tmp_path: Path) -> None:
     asked: list[int] = []
-    async with staged(tmp_path, source(speed=120.0, history_hours=0.02), ohlcv_enable_historical=False) as (resources, paper):
+    async with staged(tmp_path, source(history_hours=0.02), ohlcv_enable_historical=False) as (resources, paper):
         paper.faults.rest_delay_s = 0.2  # Each page is old when it comes: the market has always gone on meanwhile.
 
         async def lives_on_the_stream() -> bool:
             before = len(asked)
-            await wait_stored(resources, newest(paper) + 200)
+            await wait_stored(resources, newest(paper) + 60, within_s=WAIT_S)
             return len(asked) == before > 0
 
         async with collecting(counting_pages(resources, asked)):
-            await until(lives_on_the_stream, within_s=60.0)
+            await until(lives_on_the_stream, within_s=WAIT_S)
             asked.clear()
             paper.faults.drop_sockets()
-            await until(lives_on_the_stream, within_s=60.0)
+            await until(lives_on_the_stream, within_s=WAIT_S)
 
 
 async def test_a_busy_market_is_stored_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with staged(tmp_path, source(speed=600.0, history_hours=0.02), ohlcv_enable_historical=False) as (resources, paper):
+    async with staged(tmp_path, source(speed=90.0, history_hours=0.02), ohlcv_enable_historical=False) as (resources, paper):
         sizes = counting_commits(resources, monkeypatch)
         async with collecting(resources):
-            await wait_stored(resources, newest(paper))
+            await wait_stored(resources, newest(paper), within_s=WAIT_S)
             commits, began = len(sizes), time.monotonic()
-            await wait_stored(resources, newest(paper) + 1_000)
+            await wait_stored(resources, newest(paper) + 300, within_s=WAIT_S)
             took_s = time.monotonic() - began
             assert len(sizes) - commits <= took_s / trade_collector.GROUP_S + 2
 
@@ -76,9 +78,9 @@ async def test_a_busy_market_is_stored_in_groups(tmp_path: Path, monkeypatch: py
 async def test_a_group_waits_for_its_number_no_longer_than_for_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trade_collector, "GROUP_S", 3600.0)
     monkeypatch.setattr(trade_collector, "GROUP_MAX", 50)
-    async with staged(tmp_path, source(speed=120.0, history_hours=0.02), ohlcv_enable_historical=False) as (resources, paper):
+    async with staged(tmp_path, source(speed=60.0, history_hours=0.02), ohlcv_enable_historical=False) as (resources, paper):
         sizes = counting_commits(resources, monkeypatch)
         async with collecting(resources):
-            await wait_stored(resources, newest(paper) + 500)
+            await wait_stored(resources, newest(paper) + 200, within_s=WAIT_S)
         assert len(sizes) > 2
         assert max(sizes) >= 50
