@@ -15,6 +15,7 @@ import msgspec
 import strawberry
 import websockets
 from fastapi import FastAPI
+from strawberry.schema.config import StrawberryConfig
 from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
@@ -212,8 +213,13 @@ async def broken(ctx: Context) -> str:
     raise ZeroDivisionError("a secret of ours")
 
 
+async def numbers(ctx: Context) -> list[int]:
+    return [1, 2, 3]
+
+
 @strawberry.type
 class Query:
+    numbers: list[int] = rooted(numbers, description="a list")
     hello: str = rooted(hello, description="a greeting")
     whoami: str | None = rooted(whoami, description="who asks")
     slow: str | None = rooted(slow, description="never answers")
@@ -229,7 +235,13 @@ class Mutation:
     shout: str = rooted(shout, description="louder")
 
 
-SCHEMA = strawberry.Schema(Query, Mutation, Subscription, execution_context_class=SteadyExecution)
+SCHEMA = strawberry.Schema(
+    Query,
+    Mutation,
+    Subscription,
+    execution_context_class=SteadyExecution,
+    config=StrawberryConfig(enable_experimental_incremental_execution=True),
+)
 
 
 def principal(uid: int, *, role: Role = Role.USER, expires_s: float | None = None, token_id: str | None = None) -> Principal:

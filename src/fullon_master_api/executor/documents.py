@@ -41,7 +41,19 @@ V = TypeVar("V")
 class Prepared:
     """One operation, parsed, within its limits and valid; compared by identity, so it is a key for what is shared."""
 
-    __slots__ = ("__weakref__", "coerced", "cost", "document", "introspects", "kind", "name", "operation", "plans", "text")
+    __slots__ = (
+        "__weakref__",
+        "coerced",
+        "cost",
+        "document",
+        "incremental",
+        "introspects",
+        "kind",
+        "name",
+        "operation",
+        "plans",
+        "text",
+    )
 
     def __init__(self, text: str, name: str | None, document: DocumentNode, operation: OperationDefinitionNode, cost: CostModel):
         self.text = text
@@ -49,6 +61,8 @@ class Prepared:
         self.document = document
         self.operation = operation
         self.kind: OperationType = operation.operation
+        self.incremental = "@defer" in text or "@stream" in text
+        """Whether parts of its answer may come later, where the client takes them so."""
         self.introspects = _introspects(text, document)
         """Whether it asks for the schema itself."""
         self.cost = cost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -22,6 +22,7 @@ from fullon_master_api.executor.documents import Documents, Prepared, Recent, op
 from fullon_master_api.executor.emission import Objects
 from fullon_master_api.executor.explain import explain
 from fullon_master_api.executor.ftv1 import trace_of
+from fullon_master_api.executor.incremental import run_incrementally
 from fullon_master_api.executor.limits import STRAWBERRY, Limits
 from fullon_master_api.executor.outcomes import OutOfTime, within
 from fullon_master_api.executor.plan import Planner, Plans
@@ -91,6 +92,15 @@ class Engine:
                 "operation.slow", duration_ms=round(took_s * 1000), **_attributes(prepared, request_id), errors=len(answer.codes)
             )
         return answer
+
+    def execute_incrementally(
+        self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any
+    ) -> AsyncGenerator[dict[str, Any]]:
+        """Run a query or mutation to the frames of its answer; DocumentError when it may not run with these variables."""
+        given = dict(variables or {})
+        prepared.cost.check(given)
+        self._values(prepared, given)
+        return run_incrementally(self.schema, prepared, given, context, self.limits.timeout_s)
 
     async def execute_event(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, event: Any) -> bytes:
         """The answer of a subscription to one event: the value of its root field."""
@@ -198,6 +208,9 @@ class Engine:
         if prepared.plans is None:
             prepared.plans = Plans(self._planner, prepared.document, prepared.operation)
         plan = prepared.plans.get(values)
+        if plan is None and prepared.incremental:
+            told = "with @defer or @stream this operation comes in parts only: accept multipart/mixed, or leave them out"
+            return answer_refused([refusal("BAD_USER_INPUT", told, prepared.operation)], context.request_id)
         if plan is None:
             return await self._answer_by_core(prepared, given, context, root, watch if traced else None)
         frame = Frame(self.schema, self._planner, self._objects, plan, values, context, root, watch)

@@ -43,7 +43,8 @@ from fullon_master_api.executor.leaves import Leaf, leaf_of
 from fullon_master_api.executor.limits import STRAWBERRY
 
 VARIANTS_MAX: Final = 64
-CONDITIONS: Final = frozenset({"skip", "include"})
+CONDITIONS: Final = frozenset({"skip", "include", "defer", "stream"})
+"""Directives that a plan knows; without incremental delivery @defer and @stream change nothing of an answer."""
 
 
 class Unsupported(Exception):

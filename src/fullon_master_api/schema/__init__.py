@@ -30,6 +30,6 @@ def _build(query: type, scalars: dict[object, Any]) -> strawberry.Schema:
         mutation=Mutation,
         subscription=Subscription,
         types=NODES,
-        config=StrawberryConfig(scalar_map={**SCALARS, **scalars}),
+        config=StrawberryConfig(scalar_map={**SCALARS, **scalars}, enable_experimental_incremental_execution=True),
         execution_context_class=SteadyExecution,
     )

@@ -5,7 +5,8 @@ Source of its rules: the GraphQL-over-HTTP specification of the GraphQL foundati
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -13,11 +14,11 @@ from typing import Any, Final
 import orjson
 from graphql import GraphQLError, OperationType
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from fullon_master_api.auth.rates import Caller, Rates
 from fullon_master_api.errors import BadUserInput, Forbidden, GatewayError, ParseFailed, RateLimited, ServerShutdown, TooLarge
-from fullon_master_api.executor.answers import Answer, DocumentError, answer_refused
+from fullon_master_api.executor.answers import Answer, DocumentError, answer_refused, encode
 from fullon_master_api.executor.engine import Prepared
 from fullon_master_api.executor.ftv1 import HEADER as FTV1_HEADER
 from fullon_master_api.model import Principal
@@ -32,6 +33,9 @@ HTML: Final = "text/html"
 COST_HEADER: Final = "x-graphql-cost"
 """A request with this header is told in `extensions.cost` what it cost."""
 CONTENT_TYPES: Final = {media: (b"content-type", f"{media}; charset=utf-8".encode()) for media in (JSON, GRAPHQL_JSON)}
+PARTS: Final = 'multipart/mixed; boundary="-"'
+PART_HEAD: Final = b"\r\n---\r\ncontent-type: application/json; charset=utf-8\r\n\r\n"
+PARTS_END: Final = b"\r\n-----\r\n"
 NO_STORE: Final = (b"cache-control", b"no-store")
 
 Page = Callable[[Request], Awaitable[Response]]
@@ -144,6 +148,8 @@ class HttpEndpoint:
         if EVENT_STREAM not in ranges and MULTIPART not in ranges:
             return None
         prepared = await self._prepare(asked, operation, principal)
+        if prepared.incremental and takes_parts(asked.request.headers.get("accept", "")):
+            return self._open_parts(asked, prepared, operation, principal)
         media = stream_media(ranges, subscription=prepared.kind is OperationType.SUBSCRIPTION)
         if media is None:
             return None
@@ -157,6 +163,28 @@ class HttpEndpoint:
         }
         stream = HttpStream(self._desk, SPELLINGS[media], principal, asked.request_id, headers, caller)
         return stream_response(stream, stream.read(prepared, operation.variables), asked.request_id)
+
+    def _open_parts(self, asked: Asked, prepared: Prepared, operation: Operation, principal: Principal | None) -> Response:
+        """An answer whose deferred parts come as they are ready."""
+        caller, rates = _caller(asked.request, principal), self._desk.rates
+        rates.check_running(caller)
+        context = self._desk.make_context(principal, asked.request_id)
+        frames = self._desk.engine.execute_incrementally(prepared, operation.variables, context)
+
+        async def parts() -> AsyncGenerator[bytes]:
+            with rates.running(caller):
+                async with aclosing(frames):
+                    async for frame in frames:
+                        yield PART_HEAD + encode(frame)
+                yield PARTS_END
+
+        headers = {
+            "content-type": PARTS,
+            "cache-control": "no-store",
+            "x-accel-buffering": "no",
+            "x-request-id": asked.request_id,
+        }
+        return StreamingResponse(parts(), headers=headers)
 
     async def _prepare(self, asked: Asked, operation: Operation, principal: Principal | None) -> Prepared:
         prepared = await self._desk.prepare(operation, principal)
@@ -280,6 +308,11 @@ def choose_media(header: str | None) -> str | None:
     if not graphql and not plain:
         return None
     return GRAPHQL_JSON if graphql >= plain else JSON
+
+
+def takes_parts(header: str) -> bool:
+    """Whether the client takes an answer in parts, in the current format; `deferSpec` names one that nobody writes any more."""
+    return MULTIPART in accepted(header) and "deferspec" not in header.lower()
 
 
 def prefers_html(header: str) -> bool:
