@@ -20,16 +20,19 @@ __all__ = ["build_schema", "enums"]
 
 def build_schema(*, federated: bool = False) -> strawberry.Schema:
     """The graph; built once by whoever serves or prints it. Federated, it has also what a supergraph's router asks."""
-    plain = _build(Query, {})
-    return _build(federated_query(plain.as_str()), {Representation: ANY}) if federated else plain
+    if not federated:
+        return _build(Query, {})
+    # A router defines @defer and @stream itself, so the text that it composes has neither.
+    told = _build(Query, {}, incremental=False).as_str()
+    return _build(federated_query(told), {Representation: ANY})
 
 
-def _build(query: type, scalars: dict[object, Any]) -> strawberry.Schema:
+def _build(query: type, scalars: dict[object, Any], *, incremental: bool = True) -> strawberry.Schema:
     return strawberry.Schema(
         query=query,
         mutation=Mutation,
         subscription=Subscription,
         types=NODES,
-        config=StrawberryConfig(scalar_map={**SCALARS, **scalars}, enable_experimental_incremental_execution=True),
+        config=StrawberryConfig(scalar_map={**SCALARS, **scalars}, enable_experimental_incremental_execution=incremental),
         execution_context_class=SteadyExecution,
     )
