@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -146,6 +147,17 @@ def test_an_admin_stops_the_ticker_service_and_the_grid_says_stale_until_it_runs
         expect(card).to_have_attribute("data-state", "RUNNING", timeout=30_000)
     expect(page.locator("[data-symbol='BTC/USD'] .age")).not_to_contain_text("stale", timeout=30_000)
     _wait_for_tick(page)
+
+
+def test_an_admin_sees_heartbeats_the_health_of_each_feed_and_the_lag_of_the_connection(visitor: Watched) -> None:
+    page = _dashboard(visitor, "admin@fullon")
+    card = page.locator("[data-service=TICKER]")
+    expect(card).to_contain_text(re.compile(r"Heartbeat \d+ s, \d+ restarts"), timeout=60_000)
+    feed = card.locator("tr", has_text="kraken:BTC/USD:ticker")
+    expect(feed).to_be_visible(timeout=60_000)
+    messages = feed.locator("td").first
+    expect(messages).not_to_have_text(messages.inner_text(), timeout=60_000)
+    expect(page.locator("[data-connection=live]")).to_have_text(re.compile(r"live, \d+ ms"), timeout=60_000)
 
 
 def test_the_page_goes_on_by_itself_after_the_server_was_away(browser: Browser, tmp_path: Path) -> None:
