@@ -50,11 +50,11 @@ def counting_commits(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> l
 async def test_catching_up_ends_where_the_live_trades_begin(tmp_path: Path) -> None:
     asked: list[int] = []
     async with staged(tmp_path, source(history_hours=0.02), ohlcv_enable_historical=False) as (resources, paper):
-        paper.faults.rest_delay_s = 0.2  # Each page is old when it comes: the market has always gone on meanwhile.
+        paper.faults.rest_delay_s = 1.0  # Each page is old when it comes: the market has always gone on meanwhile.
 
         async def lives_on_the_stream() -> bool:
             before = len(asked)
-            await wait_stored(resources, newest(paper) + 60, within_s=WAIT_S)
+            await wait_stored(resources, newest(paper) + 100, within_s=WAIT_S)
             return len(asked) == before > 0
 
         async with collecting(counting_pages(resources, asked)):
