@@ -18,8 +18,8 @@ from sqlalchemy.engine import Engine as SqlEngine
 
 from fullon_master_api.app import MasterGateway, open_gateway
 from fullon_master_api.demo import open_demo
-from fullon_master_api.errors import GatewayError
-from fullon_master_api.model import DesiredState, Principal, Role, Scope
+from fullon_master_api.errors import CacheUnavailable, GatewayError
+from fullon_master_api.model import DesiredState, Principal, Role, Scope, Ticker
 from fullon_master_api.resolvers.context import Context
 from tests.apis.cache.records import balance, position, tick
 
@@ -209,3 +209,17 @@ async def wait_for_state(gateway: MasterGateway, state: str) -> dict[str, Any]:
             return service
         assert time.monotonic() < until, service
         await asyncio.sleep(0.05)
+
+
+async def test_a_cache_that_is_away_takes_its_field_and_nothing_else(tmp_path: Path) -> None:
+    query = '{ symbol(exchange: "kraken", symbol: "BTC/USD") { symbol ticker { last } } me { mail } }'
+    async with gateway_of(tmp_path) as gateway:
+
+        async def fail(keys: object) -> list[Ticker | None]:
+            raise CacheUnavailable("the cache does not answer")
+
+        gateway.stores.cache.tickers.get_many = fail  # type: ignore[method-assign]
+        answer = await ask(gateway, query, uid=2)
+
+    assert answer["data"] == {"symbol": {"symbol": "BTC/USD", "ticker": None}, "me": {"mail": "trader@fullon"}}
+    assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["symbol", "ticker"], "UNAVAILABLE")]
