@@ -28,6 +28,38 @@ NOTE_PRICES: Final = """() => {
   new MutationObserver(note).observe(cell, { characterData: true, childList: true, subtree: true });
 }"""
 
+# Whether the chart shows this symbol and marks as many own orders as the table has filled ones of it.
+ALL_FILLS_MARKED: Final = """(symbol) => {
+  const rows = [...document.querySelectorAll("[data-order][data-status=FILLED]")];
+  const filled = rows.filter((row) => row.querySelector("th").textContent === symbol).length;
+  const canvas = document.querySelector(".canvas");
+  return canvas.getAttribute("aria-label").includes(symbol) && filled > 0 && Number(canvas.dataset.marks) === filled;
+}"""
+
+# Cards of services that do not show all of their columns.
+CARDS_CUT: Final = """() => [...document.querySelectorAll("[data-service]")]
+  .filter((card) => [...card.querySelectorAll("table")].some((table) => table.offsetWidth > card.clientWidth))
+  .map((card) => card.dataset.service)"""
+
+PLACE: Final = "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } userErrors { message } } }"
+
+
+def _trade_at_the_exchange(url: str, side: str, quantity: str) -> None:
+    """Place the trader's market order of SOL/USD at the paper exchange: the ticket places dry runs only."""
+    with httpx.Client(base_url=url, timeout=60) as client:
+
+        def ask(query: str, given: dict[str, Any]) -> Any:
+            return client.post("/graphql", json={"query": query, "variables": {"input": given}}).json()["data"]
+
+        sign_in = "mutation($input: LoginInput!) { login(input: $input) { accessToken } }"
+        token = ask(sign_in, {"mail": "trader@fullon", "password": "password"})["login"]["accessToken"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        accounts = client.post("/graphql", json={"query": "{ me { exchangeAccounts { id } } }"}).json()["data"]
+        account = accounts["me"]["exchangeAccounts"][0]["id"]
+        order = {"exchangeAccountId": account, "symbol": "SOL/USD", "side": side, "type": "MARKET", "quantity": quantity}
+        placed = ask(PLACE, order | {"dryRun": False, "clientOrderId": f"panel-{side}-{quantity}"})["placeOrder"]
+        assert placed["userErrors"] == []
+
 
 def _sign_in(page: Page, who: str) -> Page:
     page.get_by_label("Mail").fill(who)
@@ -106,6 +138,43 @@ def test_a_trader_buys_at_the_market_and_sees_the_fill(visitor: Watched) -> None
     row = page.locator("[data-order]", has_text="0.0123").first
     expect(row).to_have_attribute("data-status", "FILLED", timeout=30_000)
     expect(row).to_contain_text("buy")
+
+
+def test_the_chart_marks_own_filled_orders_of_its_symbol(visitor: Watched) -> None:
+    page = _dashboard(visitor)
+    for symbol, quantity in (("BTC/USD", "0.0456"), ("ETH/USD", "0.0567")):
+        page.get_by_role("button", name=symbol, exact=True).click()
+        base = symbol.split("/")[0]
+        page.get_by_label(f"Quantity, {base}").fill(quantity)
+        page.get_by_role("button", name=f"Buy {base}", exact=True).click()
+        row = page.locator("[data-order]", has_text=quantity).first
+        expect(row).to_have_attribute("data-status", "FILLED", timeout=60_000)
+        page.wait_for_function(ALL_FILLS_MARKED, arg=symbol, timeout=30_000)
+
+
+def test_the_positions_panel_follows_fills_at_the_exchange_and_values_them(visitor: Watched) -> None:
+    page = _dashboard(visitor)
+    position = page.locator("[data-panel=holdings] [data-position='SOL/USD']")
+    expect(page.locator("[data-panel=holdings]")).to_contain_text("No open positions.", timeout=60_000)
+    for side, quantity, left in (("BUY", "2", "2"), ("SELL", "0.5", "1.5")):
+        _trade_at_the_exchange(visitor.url, side, quantity)
+        expect(position.locator("td").first).to_have_text(left, timeout=60_000)
+        gain = position.locator("td").nth(2)
+        expect(gain).to_have_text(re.compile(r"^-?\d+(\.\d+)?$"))
+        amount = float(gain.inner_text())
+        assert (gain.get_attribute("class") or "") == ("up" if amount > 0 else "down" if amount < 0 else "")
+    expect(position.locator("td").nth(3)).to_have_text(re.compile(r"^-?\d*\.?\d*[1-9]\d*$"))  # Realized: not nothing.
+    _trade_at_the_exchange(visitor.url, "SELL", "1.5")
+    expect(position).to_have_count(0, timeout=60_000)
+
+
+def test_a_bot_shows_its_strategy_with_its_limits_and_its_feeds(visitor: Watched) -> None:
+    page = _dashboard(visitor)
+    strategy = page.locator("[data-panel=bots] [data-bot='HAYDEN RSI LONG BTC/USD'] li")
+    expect(strategy).to_have_text(
+        "rsi_hayden_long: leverage 2, take profit 3 %, stop loss 1 %, reads BTC/USD 1 ticks, BTC/USD 60 minutes"
+    )
+    expect(page.locator("[data-panel=bots] [data-bot='HTEST LLM trader'] li")).to_contain_text("reads SOL/USD 1 ticks")
 
 
 def test_a_trader_cancels_an_order_that_waits(visitor: Watched) -> None:
@@ -203,6 +272,8 @@ def test_no_serious_fault_of_accessibility_and_no_sideways_scroll(
     expect(page.locator("[data-service=TICKER]")).to_be_visible(timeout=30_000)
     assert door + _faults(page) == []
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    expect(page.locator("[data-service=TICKER] tbody tr").first).to_be_visible(timeout=60_000)
+    assert page.evaluate(CARDS_CUT) == []
     context.close()
 
 

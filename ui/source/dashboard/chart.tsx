@@ -50,6 +50,7 @@ function Canvas({ desk, market, timeframe }: { desk: Desk; market: Market; timef
   const [series, setSeries] = useState<Candles | null>(null);
   const [problem, setProblem] = useState("");
   const [bars, setBars] = useState(0);
+  const [marks, setMarks] = useState(0);
   const orders = useStore(desk.orders);
 
   useEffect(() => {
@@ -87,7 +88,9 @@ function Canvas({ desk, market, timeframe }: { desk: Desk; market: Market; timef
 
   useEffect(() => {
     if (!series) return;
-    const markers = createSeriesMarkers(series, markFills(orders, market.symbol, SPAN_S[timeframe] ?? 60));
+    const fills = markFills(orders, market.symbol, SPAN_S[timeframe] ?? 60);
+    const markers = createSeriesMarkers(series, fills);
+    setMarks(fills.length);
     const open = orders.filter((order) => order.symbolName === market.symbol && order.price && OPEN.includes(order.status));
     const lines: IPriceLine[] = open.map((order) =>
       series.createPriceLine({
@@ -126,7 +129,14 @@ function Canvas({ desk, market, timeframe }: { desk: Desk; market: Market; timef
   return (
     <>
       <Problem text={problem} />
-      <div ref={box} className="canvas" role="group" aria-label={`Candles of ${market.symbol}, ${bars} bars`} data-bars={bars} />
+      <div
+        ref={box}
+        className="canvas"
+        role="group"
+        aria-label={`Candles of ${market.symbol}, ${bars} bars, ${marks} own orders marked as filled`}
+        data-bars={bars}
+        data-marks={marks}
+      />
     </>
   );
 }

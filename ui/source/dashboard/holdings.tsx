@@ -66,7 +66,7 @@ function Holdings({ desk, account }: { desk: Desk; account: Account }) {
           </thead>
           <tbody>
             {held.map((position) => (
-              <tr key={position.symbolName}>
+              <tr key={position.symbolName} data-position={position.symbolName}>
                 <th scope="row">{position.symbolName}</th>
                 <td>{trimmed(position.quantity)}</td>
                 <td>{trimmed(position.price)}</td>
