@@ -18,7 +18,7 @@ from sqlalchemy.engine import Engine as SqlEngine
 
 from fullon_master_api.app import MasterGateway, open_gateway
 from fullon_master_api.demo import open_demo
-from fullon_master_api.errors import CacheUnavailable, GatewayError
+from fullon_master_api.errors import CacheUnavailable, GatewayError, StoreUnavailable
 from fullon_master_api.model import DesiredState, Principal, Role, Scope, Ticker
 from fullon_master_api.resolvers.context import Context
 from tests.apis.cache.records import balance, position, tick
@@ -223,3 +223,28 @@ async def test_a_cache_that_is_away_takes_its_field_and_nothing_else(tmp_path: P
 
     assert answer["data"] == {"symbol": {"symbol": "BTC/USD", "ticker": None}, "me": {"mail": "trader@fullon"}}
     assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["symbol", "ticker"], "UNAVAILABLE")]
+
+
+async def test_a_candle_store_that_is_away_takes_its_fields_and_nothing_else(tmp_path: Path) -> None:
+    query = """
+      { symbols(exchange: "kraken", first: 2) { nodes { base ticker { last symbol { base } }
+          candles(timeframe: MINUTE_1) { close } trades(limit: 1) { price } } }
+        me { mail } }
+    """
+    async with gateway_of(tmp_path) as gateway:
+
+        async def fail(*_: object, **__: object) -> Any:
+            raise StoreUnavailable("the candle store does not answer")
+
+        whole = await ask(gateway, query, uid=2)
+        for name in ("candles", "trades"):
+            setattr(gateway.stores.ohlcv, name, fail)
+        answer = await ask(gateway, query, uid=2)
+
+    assert "errors" not in whole, whole
+    nodes = whole["data"]["symbols"]["nodes"]
+    assert len(nodes) == 2
+    without = [node | {"candles": None, "trades": None} for node in nodes]
+    assert answer["data"] == whole["data"] | {"symbols": whole["data"]["symbols"] | {"nodes": without}}
+    told = sorted((error["path"], error["extensions"]["code"]) for error in answer["errors"])
+    assert told == [(["symbols", "nodes", at, field], "UNAVAILABLE") for at in (0, 1) for field in ("candles", "trades")]
