@@ -182,7 +182,8 @@ class Completion:
         named = type_.of_type if is_non_null_type(type_) else type_
         if not isinstance(named, GraphQLObjectType) or not isinstance(named.is_type_of, RowsOf | None):
             return None
-        return self._plan.level(item, named).shape
+        shape = self._plan.level(item, named).shape
+        return shape and (str(type_), shape[1])  # Where an item may be null, null is kept too.
 
     async def _complete_lasting(self, item: Field, type_: Any, values: list[Lasting], place: Place, shape: Shape) -> list[Any]:
         """Lists of rows that were perhaps written before: only those that were not are completed."""

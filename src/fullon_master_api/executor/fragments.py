@@ -15,7 +15,7 @@ ROW_BYTES: Final = 700
 """What a kept row is counted as beside its JSON, which is kept twice: as lines and in one piece."""
 
 Shape = tuple[str, tuple[tuple[str, str], ...]]
-"""A type and the fields selected on it: (response key, name)."""
+"""A type, with `!` where its rows may not be null, and the fields selected on it: (response key, name)."""
 
 
 class Lasting(list[Any]):
