@@ -38,9 +38,13 @@ class UserErrorRow(Record, frozen=True, kw_only=True):
 
 
 def user_error(error: GatewayError) -> UserErrorRow:
-    """An expected failure as data, its path in the graph's words."""
-    path = ["input", *(graph_name(str(step)) for step in error.path)] if error.path else None
-    return UserErrorRow(code=ErrorCode(error.code), message=error.message, path=path)
+    """An expected failure as data, its path in the graph's words, and so the field with which its message begins."""
+    steps = [str(step) for step in error.path]
+    message = error.message
+    if steps and message.startswith(f"{steps[-1]} "):
+        message = graph_name(steps[-1]) + message.removeprefix(steps[-1])
+    path = ["input", *map(graph_name, steps)] if steps else None
+    return UserErrorRow(code=ErrorCode(error.code), message=message, path=path)
 
 
 def graph_name(name: str) -> str:

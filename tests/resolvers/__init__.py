@@ -1,0 +1,1 @@
+"""Tests of the resolvers that need no store."""
