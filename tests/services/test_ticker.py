@@ -123,8 +123,15 @@ async def test_ticks_go_on_after_every_socket_was_dropped(tmp_path: Path, paper:
                     return len(feeds) == 2 and back
 
                 await until(ticks)
+
+                async def drop() -> bool:
+                    """A tick that was on its way may come after its socket was dropped and before the next one is open."""
+                    dropped = paper.faults.drop_sockets()
+                    assert dropped <= 1
+                    return dropped == 1
+
                 dropped_ns = time.time_ns()
-                assert paper.faults.drop_sockets() == 1
+                await until(drop)
 
 
 async def test_a_stalled_feed_is_opened_anew_and_goes_on(tmp_path: Path, paper: PaperExchange) -> None:
