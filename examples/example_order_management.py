@@ -56,7 +56,7 @@ def main() -> None:
         bad = ask(PLACE, input={**order, "quantity": "-1", "clientOrderId": f"{key}-bad"})["placeOrder"]
         assert bad["order"] is None
         assert bad["userErrors"] == [
-            {"code": "BAD_USER_INPUT", "message": "volume was -1, must be above 0", "path": ["input", "quantity"]}
+            {"code": "BAD_USER_INPUT", "message": "quantity was -1, must be above 0", "path": ["input", "quantity"]}
         ]
         print(f"refused: {bad['userErrors']}")
 

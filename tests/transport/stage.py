@@ -397,8 +397,8 @@ class Client:
         """Code and reason with which the server closes."""
         async with asyncio.timeout(timeout_s):
             with suppress(websockets.ConnectionClosedError):
-                async for _ in self.socket:
-                    pass  # What was on its way before the close.
+                async for _on_its_way in self.socket:
+                    continue
             await self.socket.wait_closed()
         assert self.socket.close_code is not None
         return self.socket.close_code, self.socket.close_reason or ""

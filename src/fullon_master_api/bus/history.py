@@ -161,7 +161,7 @@ class History:
             tail.stale = False  # Before the read: a hint that comes during it asks for another one.
             try:
                 page = await self._reader.read_after(topic, tail.head, PAGE_MAX)
-            except BaseException:
+            except BaseException:  # A cancellation too: what was not read must be asked again; it goes on up.
                 tail.stale = True
                 raise
             tail.stale = tail.stale or len(page) == PAGE_MAX

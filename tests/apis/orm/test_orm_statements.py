@@ -184,11 +184,10 @@ async def test_writers_that_are_cancelled_leave_whole_changes_or_none_and_a_stor
     assert all(len(commands) == 1 for commands in await orm.commands.of_orders(sorted(stored)))
 
 
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)  # SQLite has no server that could close a connection.
 async def test_a_connection_that_the_server_closed_is_replaced_before_it_is_used(
-    url: str, store: str, monkeypatch: pytest.MonkeyPatch
+    url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if store != "postgresql":
-        pytest.skip("SQLite has no server that could close a connection")
     async with open_orm(url, migrate_up=False, pool_size=1, max_overflow=0) as orm:
         opened: list[asyncpg.Connection] = []
         (engine,) = orm.database.engines

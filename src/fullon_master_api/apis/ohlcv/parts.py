@@ -152,7 +152,7 @@ def open_part(path: Path, schema: pa.Schema, wanted: str, *, restart: bool = Fal
     part.begin(restart=restart)
     try:
         yield part
-    except BaseException:
+    except BaseException:  # An interruption too leaves what is whole to go on with, and goes on up.
         part.leave()
         raise
 

@@ -163,7 +163,7 @@ async def open_postgres(url: str, *, pool_size: int, timeout_s: float, migrate: 
     driver = PostgresDriver(pool, timeout_s=timeout_s)
     try:
         await driver.migrate(write=migrate)
-    except BaseException:
+    except BaseException:  # A cancellation too must not leave connections behind; it goes on up.
         await pool.close()
         raise
     return driver

@@ -79,7 +79,7 @@ class SqliteDriver:
                 writer.execute(statement)
             if version < VERSION:
                 writer.execute(sqlite_sql(SET_VERSION), (VERSION,))
-        except BaseException:
+        except BaseException:  # Whatever it is, half a change is undone before it goes on up.
             writer.execute("ROLLBACK")
             raise
         writer.execute("COMMIT")
@@ -111,7 +111,7 @@ class SqliteDriver:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 result = self._drive(begin())
-            except BaseException:
+            except BaseException:  # Whatever it is, half a change is undone before it goes on up.
                 self._writer.execute("ROLLBACK")
                 raise
             self._writer.execute("COMMIT")
