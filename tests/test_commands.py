@@ -57,6 +57,14 @@ def test_every_command_says_what_it_does(words: tuple[str, ...], tmp_path: Path)
     assert "Usage" in done.stdout
 
 
+def test_help_and_completion_do_not_wait_for_what_only_a_server_needs() -> None:
+    heavy = ("ccxt", "sqlalchemy", "strawberry", "graphql", "fastapi", "pydantic", "aiohttp", "uvicorn", "pyarrow")
+    code = f"import sys, fullon_master_api.cli; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
 def test_users_are_added_listed_changed_and_switched_off(tmp_path: Path) -> None:
     added = fullon(
         "user", "add", "ada@fullon", "--name", "Ada", "--admin", folder=tmp_path, typed="first password\nfirst password\n"

@@ -39,12 +39,17 @@ async def serve(settings: Settings, listener: socket.socket, on_ready: OnReady) 
             grace_s=settings.drain_timeout_s,
             trusted_proxies=settings.trusted_proxies,
         )
-        server = Server(config, on_stop=lambda: end(gateway))
+
+        def leave() -> None:
+            ready.cancel()
+            end(gateway)
+
+        server = Server(config, on_stop=leave)
         async with asyncio.TaskGroup() as siblings:
             siblings.create_task(lasting("server", server.serve_until(stop, listener), stop), name="server")
             if settings.is_embedded:
                 siblings.create_task(lasting("supervisor", gateway.run_services(), stop), name="supervisor")
-            siblings.create_task(announce(server, gateway, on_ready), name="ready")
+            ready = siblings.create_task(announce(server, gateway, on_ready), name="ready")
     log.info("server.stopped")
 
 

@@ -1,4 +1,7 @@
-"""The command `fullon`."""
+"""The command `fullon`.
+
+What takes long to import is imported by the command that needs it: help and TAB do not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -10,31 +13,20 @@ import socket
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fullon_master_api.__main__ import serve as serve_process
-from fullon_master_api.__main__ import work as work_process
-from fullon_master_api.apis.ohlcv import open_ohlcv
-from fullon_master_api.apis.orm import migrate as orm_migrate
-from fullon_master_api.app import MasterGateway
-from fullon_master_api.auth.jwt import create_access_token
-from fullon_master_api.demo import ADMIN_MAIL, BALANCES, PASSWORD, TRADER_MAIL, open_demo, paper_source
 from fullon_master_api.documents import documents
 from fullon_master_api.errors import GatewayError
-from fullon_master_api.exchanges.paper import PaperOptions, open_paper
-from fullon_master_api.executor.engine import DocumentError, Engine
 from fullon_master_api.files import export_command, import_command
-from fullon_master_api.logs import configure_logs
 from fullon_master_api.people import people
-from fullon_master_api.schema import build_schema
-from fullon_master_api.schema.differences import Impact, schema_changes
-from fullon_master_api.settings import Settings
 from fullon_master_api.terminal.services import services_command
 from fullon_master_api.terminal.watch import watch_command
-from fullon_master_api.transport.server import bind_socket
-from fullon_master_api.transport.workers import Workers
+
+if TYPE_CHECKING:
+    from fullon_master_api.app import MasterGateway
+    from fullon_master_api.settings import Settings
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -51,6 +43,11 @@ cli.command("export")(export_command)
 cli.command("watch")(watch_command)
 cli.command("services")(services_command)
 
+Speed = Annotated[float, typer.Option(help="How many times faster than recorded.", min=0.001)]
+Updates = Annotated[
+    float, typer.Option(help="Changes of a generated symbol's ticker each second, in the mean.", min=0.01, max=1_000)
+]
+
 
 @cli.command()
 def serve(
@@ -62,6 +59,9 @@ def serve(
 
     Without REDIS_URL this process also runs the collecting services; with it they run in `fullon worker`.
     """
+    from fullon_master_api.__main__ import serve as serve_process
+    from fullon_master_api.transport.workers import Workers
+
     settings = read_settings()
     given = {name: value for name, value in (("host", host), ("port", port), ("workers", workers)) if value is not None}
     settings = settings.model_copy(update=given)
@@ -87,6 +87,8 @@ def serve(
 
 def serve_in_process(listener: socket.socket, number: int) -> None:
     """What each of several serving processes does. The socket answers from when the first of them is ready."""
+    from fullon_master_api.__main__ import serve as serve_process
+
     settings = read_settings()
     start_logs(settings)
     host, port = listener.getsockname()[:2]
@@ -104,6 +106,8 @@ def serve_in_process(listener: socket.socket, number: int) -> None:
 @cli.command()
 def worker() -> None:
     """Run the collecting services, for servers that share a PostgreSQL and a Redis; any number may stand by."""
+    from fullon_master_api.__main__ import work as work_process
+
     settings = read_settings()
     if reason := settings.not_scalable():
         raise SystemExit(f"a worker of its own makes no sense here: {reason}; `fullon serve` collects by itself")
@@ -122,14 +126,19 @@ def paper(
         Path | None, typer.Option(help="Replay recorded trades (CSV or Parquet) instead of generated ones.", exists=True)
     ] = None,
     replay_symbol: Annotated[str, typer.Option(help="The symbol of the recording.")] = "BTC/USDT",
-    speed: Annotated[float, typer.Option(help="How many times faster than recorded.", min=0.001)] = 1.0,
+    speed: Speed = 1.0,
+    markets: Annotated[int, typer.Option(help="How many of its markets move.", min=1, max=100)] = 8,
+    updates_per_s: Updates = 4.0,
     key: Annotated[str | None, typer.Option(help="Key of an account.", envvar="PAPER_KEY")] = None,
     secret: Annotated[str | None, typer.Option(help="Its secret, base64.", envvar="PAPER_SECRET")] = None,
 ) -> None:
     """Run a paper exchange by itself: a local server that speaks Kraken's wire protocol."""
+    from fullon_master_api.demo import BALANCES, paper_source
+    from fullon_master_api.exchanges.paper import PaperOptions, open_paper
+
     settings = read_settings()
     start_logs(settings)
-    source = paper_source(replay, symbol=replay_symbol, speed=speed)
+    source = paper_source(replay, symbol=replay_symbol, speed=speed, markets=markets, updates_per_s=updates_per_s)
 
     async def serve_paper() -> None:
         stop = asyncio.Event()
@@ -152,20 +161,29 @@ def demo(
         Path | None, typer.Option(help="Replay recorded trades (CSV or Parquet) instead of generated ones.", exists=True)
     ] = None,
     replay_symbol: Annotated[str, typer.Option(help="The symbol of the recording.")] = "BTC/USDT",
-    speed: Annotated[float, typer.Option(help="How many times faster than recorded.", min=0.001)] = 1.0,
+    speed: Speed = 1.0,
+    markets: Annotated[
+        int | None, typer.Option(help="How many symbols of the paper exchange. By default the four of the demo.", min=4, max=100)
+    ] = None,
+    updates_per_s: Updates = 4.0,
 ) -> None:
     """Start everything on this machine: a paper exchange, demo users and bots, the gateway and the services."""
+    from fullon_master_api.__main__ import serve as serve_process
+    from fullon_master_api.demo import ADMIN_MAIL, PASSWORD, TRADER_MAIL, open_demo, paper_source, symbols_without_ticker
+
     listener = listen("127.0.0.1", port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
-    async def ready(_gateway: MasterGateway) -> None:
+    source = paper_source(replay, symbol=replay_symbol, speed=speed, markets=markets, updates_per_s=updates_per_s)
+
+    async def ready(gateway: MasterGateway) -> None:
+        if late := await symbols_without_ticker(gateway, source):
+            typer.echo(f"No ticker yet of {', '.join(late)}: their prices come once the ticker service has them.")
         typer.echo(BANNER.format(url=url, admin=ADMIN_MAIL, trader=TRADER_MAIL, password=PASSWORD))
         sys.stdout.flush()
 
     async def start() -> None:
-        async with open_demo(
-            port=port, data_dir=data_dir, recording=replay, recorded_symbol=replay_symbol, speed=speed
-        ) as settings:
+        async with open_demo(source, port=port, data_dir=data_dir, markets=markets) as settings:
             await serve_process(settings, listener, ready)
 
     settings = read_settings()
@@ -191,6 +209,8 @@ def token(
     minutes: Annotated[int | None, typer.Option(help="Life of the token. By default JWT_EXPIRATION_MINUTES.")] = None,
 ) -> None:
     """Print an access token of a user, signed with this environment's JWT_SECRET_KEY."""
+    from fullon_master_api.auth.jwt import create_access_token
+
     settings = read_settings()
     weak = settings.weak_secret()
     if weak is not None:
@@ -205,6 +225,9 @@ def schema(
     ] = None,
 ) -> None:
     """Print the GraphQL schema."""
+    from fullon_master_api.schema import build_schema
+    from fullon_master_api.schema.differences import Impact, schema_changes
+
     printed = build_schema().as_str()
     if against is None:
         typer.echo(printed)
@@ -218,6 +241,9 @@ def schema(
 @cli.command()
 def explain(query: Annotated[str, typer.Argument(help="A GraphQL operation, or - for standard input.")]) -> None:
     """Print how an operation will be executed: its levels and the resolvers that are called once each."""
+    from fullon_master_api.executor.engine import DocumentError, Engine
+    from fullon_master_api.schema import build_schema
+
     text = sys.stdin.read() if query == "-" else query
     engine = Engine(build_schema())
     try:
@@ -229,6 +255,8 @@ def explain(query: Annotated[str, typer.Argument(help="A GraphQL operation, or -
 @migrations.command()
 def up() -> None:
     """Bring both stores to the newest version."""
+    from fullon_master_api.apis.ohlcv import open_ohlcv
+    from fullon_master_api.apis.orm import migrate as orm_migrate
 
     async def work() -> None:
         typer.echo(f"users, orders, bots: {await orm_migrate.upgrade(settings.orm_url)}")
@@ -242,6 +270,8 @@ def up() -> None:
 @migrations.command()
 def down() -> None:
     """Take the store of users, orders and bots one version back."""
+    from fullon_master_api.apis.orm import migrate as orm_migrate
+
     settings = read_settings()
 
     async def work() -> None:
@@ -253,6 +283,8 @@ def down() -> None:
 @migrations.command()
 def status() -> None:
     """Say which version the store of users, orders and bots has."""
+    from fullon_master_api.apis.orm import migrate as orm_migrate
+
     settings = read_settings()
 
     async def work() -> None:
@@ -265,6 +297,8 @@ def status() -> None:
 
 def read_settings() -> Settings:
     """The settings of this environment; a bad one ends the command with what was found and what is allowed."""
+    from fullon_master_api.settings import Settings
+
     try:
         return Settings()
     except ValueError as error:
@@ -273,6 +307,8 @@ def read_settings() -> Settings:
 
 def listen(host: str, port: int) -> socket.socket:
     """A bound socket; an address that is taken ends the command with what to do."""
+    from fullon_master_api.transport.server import bind_socket
+
     try:
         return bind_socket(host, port)
     except GatewayError as error:
@@ -280,6 +316,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def start_logs(settings: Settings) -> None:
+    from fullon_master_api.logs import configure_logs
+
     configure_logs(
         level=settings.log_level,
         json=settings.log_format == "json",

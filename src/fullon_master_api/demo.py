@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from fullon_master_api.apis.orm import Secrets, open_orm
-from fullon_master_api.apis.orm.demo import install_demo
+from fullon_master_api.apis.orm.demo import EXCHANGE, SYMBOLS, install_demo
+from fullon_master_api.app import MasterGateway
 from fullon_master_api.auth.passwords import open_passwords
 from fullon_master_api.exchanges.paper import GeneratedSource, PaperOptions, RecordedSource, open_paper
+from fullon_master_api.exchanges.paper.markets import CATALOGUE, MARKETS
 from fullon_master_api.settings import Settings
 
 ADMIN_MAIL: Final = "admin@fullon"
 TRADER_MAIL: Final = "trader@fullon"
 HISTORY_HOURS: Final = 6.0
+HISTORY_TRADES_PER_MINUTE: Final = 32.0  # of all markets together, so that many of them do not start slowly
+TICKERS_WAIT_S: Final = 10.0
 PASSWORD: Final = "password"  # noqa: S105  printed on the screen of every demo, and good on loopback only
 BALANCES: Final = {"USD": Decimal(100_000), "USDT": Decimal(100_000), "BTC": Decimal(2), "ETH": Decimal(20)}
 
@@ -52,23 +57,58 @@ def demo_secrets(folder: Path) -> DemoSecrets:
     return made
 
 
-def paper_source(recording: Path | None, *, symbol: str, speed: float) -> RecordedSource | GeneratedSource:
-    """Where the paper exchange's prices come from: a recording of one symbol, else a generator."""
+PaperSource = RecordedSource | GeneratedSource
+
+
+def paper_source(recording: Path | None, *, symbol: str, speed: float, markets: int | None, updates_per_s: float) -> PaperSource:
+    """Where the paper exchange's prices come from: a recording of one symbol, else a generator of the first `markets`."""
     if recording is not None:
         return RecordedSource(path=recording, symbol=symbol, speed=speed)
-    return GeneratedSource(history_hours=HISTORY_HOURS)
+    symbols = tuple(market.symbol for market in CATALOGUE[: markets or len(MARKETS)])
+    return GeneratedSource(
+        symbols=symbols,
+        updates_per_s=updates_per_s,
+        history_hours=HISTORY_HOURS,
+        history_trades_per_minute=max(0.5, HISTORY_TRADES_PER_MINUTE / len(symbols)),
+    )
+
+
+def demo_symbols(markets: int | None) -> Sequence[dict[str, Any]]:
+    """The rows of the demo's symbols: its own few, or with `markets` the first of the paper exchange's."""
+    if markets is None:
+        return SYMBOLS
+    return [
+        {
+            "symbol": market.symbol,
+            "decimals": market.pair_decimals,
+            "quantity_decimals": market.lot_decimals,
+            "ex_base": market.base.altname,
+        }
+        for market in CATALOGUE[:markets]
+    ]
+
+
+async def symbols_without_ticker(gateway: MasterGateway, source: PaperSource) -> list[str]:
+    """Wait until every active symbol that the source moves has a ticker, with a limit; those that have none then."""
+    if "ticker" not in gateway.settings.services_to_auto_start or not gateway.settings.service_auto_start_enabled:
+        return []
+    moved = {source.symbol} if isinstance(source, RecordedSource) else set(source.symbols)
+    active = [symbol.symbol for symbol in await gateway.stores.orm.symbols.active() if symbol.symbol in moved]
+    tickers = gateway.stores.cache.tickers
+    found = await asyncio.gather(*(tickers.wait_newer(EXCHANGE, symbol, timeout_s=TICKERS_WAIT_S) for symbol in active))
+    return [symbol for symbol, ticker in zip(active, found, strict=True) if ticker is None]
 
 
 @asynccontextmanager
 async def open_demo(
-    *, port: int, data_dir: Path, recording: Path | None = None, recorded_symbol: str = "BTC/USDT", speed: float = 1.0
+    source: PaperSource | None = None, *, port: int, data_dir: Path, markets: int | None = None
 ) -> AsyncIterator[Settings]:
     """A running paper exchange with the demo's data installed, and the settings of a gateway over them.
 
-    With `recording` the recorded trades of one symbol are replayed instead of generated ones.
+    Without `source` its prices are generated. With `markets` so many of its symbols are installed, else the few of the demo.
     """
     made = demo_secrets(data_dir)
-    source = paper_source(recording, symbol=recorded_symbol, speed=speed)
+    source = source or GeneratedSource(history_hours=HISTORY_HOURS)
     options = PaperOptions(host="127.0.0.1", port=0, source=source, journal=data_dir / "paper.journal")
     async with open_paper(options) as paper:
         paper.add_account(made.paper_key, made.paper_secret, BALANCES)
@@ -82,14 +122,15 @@ async def open_demo(
         )
         if "introspection" not in settings.model_fields_set:
             settings = settings.model_copy(update={"introspection": "everyone"})
-        await _install(settings, made)
+        await _install(settings, made, demo_symbols(markets))
         yield settings
 
 
-async def _install(settings: Settings, made: DemoSecrets) -> None:
+async def _install(settings: Settings, made: DemoSecrets, symbols: Sequence[dict[str, Any]]) -> None:
     async with open_orm(settings.orm_url, credentials_key=made.credentials_key) as orm, open_passwords() as passwords:
         await install_demo(
             orm,
             password_hash=await passwords.hash(PASSWORD),
             trader_secrets=Secrets(key=made.paper_key, secret=made.paper_secret),
+            symbols=symbols,
         )

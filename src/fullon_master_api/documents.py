@@ -7,17 +7,16 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fullon_master_api.apis.orm import Orm, open_orm
-from fullon_master_api.apis.orm.paging import FIRST_MAX
 from fullon_master_api.errors import BadUserInput
-from fullon_master_api.executor.engine import DocumentError, Engine, operations_of
 from fullon_master_api.people import say
-from fullon_master_api.schema import build_schema
-from fullon_master_api.settings import Settings
+
+if TYPE_CHECKING:  # What takes long to import is imported by the command that needs it: help and TAB do not wait for it.
+    from fullon_master_api.apis.orm import Orm
+    from fullon_master_api.executor.engine import Engine
 
 documents = typer.Typer(no_args_is_help=True, help="Trusted documents: what runs under TRUSTED_DOCUMENTS_ONLY=true.")
 
@@ -37,6 +36,8 @@ Hashes = Annotated[list[str], typer.Argument(help="SHA-256 of documents, as `ful
 @documents.command()
 def add(files: Files) -> None:
     """Trust the documents of these files; nothing is added where one of them could not run."""
+    from fullon_master_api.executor.engine import Engine
+    from fullon_master_api.schema import build_schema
 
     async def work() -> str:
         engine = Engine(build_schema())
@@ -55,6 +56,7 @@ def add(files: Files) -> None:
 @documents.command(name="list")
 def show() -> None:
     """List the trusted documents by hash."""
+    from fullon_master_api.apis.orm.paging import FIRST_MAX
 
     async def work() -> str:
         lines: list[str] = []
@@ -108,6 +110,8 @@ def texts_in(file: Path) -> Iterator[str]:
 
 def checked_name(engine: Engine, text: str, file: Path) -> str:
     """The names of a document's operations, each of which can run. Raises BadUserInput with what is wrong and where."""
+    from fullon_master_api.executor.engine import DocumentError, operations_of
+
     try:
         names = operations_of(text)
         if not names:
@@ -131,6 +135,9 @@ def line(key: str, name: str) -> str:
 
 @asynccontextmanager
 async def store() -> AsyncIterator[Orm]:
+    from fullon_master_api.apis.orm import open_orm
+    from fullon_master_api.settings import Settings
+
     settings = Settings()
     if settings.orm_url.startswith("sqlite"):
         settings.data_dir.mkdir(parents=True, exist_ok=True)

@@ -6,19 +6,18 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from fullon_master_api.apis.ohlcv import Fill, open_ohlcv
-from fullon_master_api.apis.ohlcv.exporting import ExportPlan, export_file
-from fullon_master_api.apis.ohlcv.importing import ImportPlan, ImportReport, import_file
 from fullon_master_api.errors import BadUserInput, GatewayError
 from fullon_master_api.model import Side, Timeframe
-from fullon_master_api.resolvers.markets import to_ns
-from fullon_master_api.settings import Settings
+
+if TYPE_CHECKING:  # What takes long to import is imported by the command that needs it: help and TAB do not wait for it.
+    from rich.progress import Progress
+
+    from fullon_master_api.apis.ohlcv.importing import ImportReport
 
 REFUSALS_SHOWN: Final = 20
 
@@ -41,6 +40,9 @@ def import_command(
 async def _import(
     file: Path, exchange: str, symbol: str, timeframe: str | None, side: Side | None, *, dry_run: bool, restart: bool
 ) -> None:
+    from fullon_master_api.apis.ohlcv.importing import ImportPlan, import_file
+    from fullon_master_api.settings import Settings
+
     plan = ImportPlan(exchange=exchange, symbol=symbol, timeframe=frame_of(timeframe), side=side)
     settings = Settings()
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -90,6 +92,10 @@ async def _export(
     *,
     restart: bool,
 ) -> None:
+    from fullon_master_api.apis.ohlcv.exporting import ExportPlan, export_file
+    from fullon_master_api.resolvers.markets import to_ns
+    from fullon_master_api.settings import Settings
+
     plan = ExportPlan(
         key=(exchange, symbol),
         timeframe=frame_of(timeframe),
@@ -124,6 +130,9 @@ def in_utc(instant: datetime | None) -> datetime | None:
 
 def shown(what: str) -> Progress:
     """A progress bar on standard error, where it disturbs nobody who reads the output."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
     columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeElapsedColumn())
     return Progress(*columns, console=Console(stderr=True))
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fullon_master_api.apis.orm import Orm, open_orm
-from fullon_master_api.apis.orm.users import UserFilter
-from fullon_master_api.auth.passwords import Passwords, open_passwords
-from fullon_master_api.auth.totp import new_totp_secret, totp_uri
 from fullon_master_api.errors import GatewayError, NotFound
 from fullon_master_api.model import Role, User
-from fullon_master_api.settings import Settings
+
+if TYPE_CHECKING:  # What takes long to import is imported by the command that needs it: help and TAB do not wait for it.
+    from fullon_master_api.apis.orm import Orm
+    from fullon_master_api.auth.passwords import Passwords
 
 people = typer.Typer(no_args_is_help=True, help="Who may log in.")
 
@@ -51,6 +50,7 @@ def add(
 @people.command(name="list")
 def show(search: Annotated[str, typer.Option(help="Part of a name or mail.")] = "") -> None:
     """List the users."""
+    from fullon_master_api.apis.orm.users import UserFilter
 
     async def work() -> str:
         lines: list[str] = []
@@ -106,6 +106,7 @@ def activate(mail: Mail) -> None:
 @people.command()
 def totp(mail: Mail, off: Annotated[bool, typer.Option("--off", help="Ask for no second factor any more.")] = False) -> None:
     """Ask a user for a second factor from now on: shows a new secret, once, for their authenticator app."""
+    from fullon_master_api.auth.totp import new_totp_secret, totp_uri
 
     async def work() -> str:
         async with stores() as (orm, _):
@@ -121,6 +122,10 @@ def totp(mail: Mail, off: Annotated[bool, typer.Option("--off", help="Ask for no
 
 @asynccontextmanager
 async def stores() -> AsyncIterator[tuple[Orm, Passwords]]:
+    from fullon_master_api.apis.orm import open_orm
+    from fullon_master_api.auth.passwords import open_passwords
+    from fullon_master_api.settings import Settings
+
     settings = Settings()
     if settings.orm_url.startswith("sqlite"):
         settings.data_dir.mkdir(parents=True, exist_ok=True)

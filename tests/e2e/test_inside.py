@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine as SqlEngine
 
 from fullon_master_api.app import MasterGateway, open_gateway
-from fullon_master_api.demo import open_demo
+from fullon_master_api.demo import open_demo, paper_source, symbols_without_ticker
 from fullon_master_api.errors import CacheUnavailable, GatewayError, StoreUnavailable
 from fullon_master_api.model import DesiredState, Principal, Role, Scope, Ticker
 from fullon_master_api.resolvers.context import Context
@@ -197,6 +197,32 @@ async def test_those_services_start_by_themselves_that_the_settings_name(
         assert {row.name.value for row in rows if row.desired is DesiredState.RUNNING} == wanted
         gateway.stop()
         await running
+
+
+async def test_a_demo_of_many_markets_says_that_it_is_ready_when_each_has_its_ticker(tmp_path: Path) -> None:
+    source = paper_source(None, symbol="", speed=1.0, markets=30, updates_per_s=2.0)
+    async with (
+        open_demo(source, port=0, data_dir=tmp_path, markets=30) as settings,
+        open_gateway(settings) as gateway,
+        asyncio.TaskGroup() as tasks,
+    ):
+        running = tasks.create_task(gateway.run_services())
+        async with asyncio.timeout(60):
+            while await symbols_without_ticker(gateway, source):  # It waits itself, with a limit.
+                continue
+        symbols = (await ask(gateway, "{ symbols(first: 50) { nodes { symbol ticker { last } } } }", uid=2))["data"]["symbols"]
+        gateway.stop()
+        await running
+    assert len(symbols["nodes"]) == 30
+    assert [node["symbol"] for node in symbols["nodes"] if node["ticker"] is None] == []
+
+
+async def test_a_demo_without_collecting_services_waits_for_no_ticker(tmp_path: Path) -> None:
+    source = paper_source(None, symbol="", speed=1.0, markets=None, updates_per_s=4.0)
+    async with open_demo(source, port=0, data_dir=tmp_path) as settings:
+        quiet = settings.model_copy(update={"service_auto_start_enabled": False})
+        async with open_gateway(quiet) as gateway:
+            assert await symbols_without_ticker(gateway, source) == []
 
 
 async def wait_for_state(gateway: MasterGateway, state: str) -> dict[str, Any]:

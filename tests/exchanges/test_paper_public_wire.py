@@ -12,8 +12,10 @@ import aiohttp
 import ccxt.pro
 import pytest
 
+from fullon_master_api.errors import BadUserInput
 from fullon_master_api.exchanges.opening import kraken_urls
 from fullon_master_api.exchanges.paper import GeneratedSource, PaperExchange, PaperOptions, open_paper
+from fullon_master_api.exchanges.paper.markets import CATALOGUE
 
 QUICK = GeneratedSource(seed=7, history_hours=0.5, updates_per_s=60.0)
 
@@ -45,6 +47,24 @@ async def test_stock_ccxt_loads_the_markets_with_their_steps_minimums_and_fees(p
         assert Decimal(bitcoin["precision"]["amount"]) == Decimal("1E-8")
         assert bitcoin["limits"]["amount"]["min"] == "0.00005"
         assert (Decimal(bitcoin["taker"]), Decimal(bitcoin["maker"])) == (Decimal("0.004"), Decimal("0.0025"))
+
+
+async def test_stock_ccxt_knows_and_quotes_every_market_of_the_catalogue_by_its_name() -> None:
+    names = tuple(market.symbol for market in CATALOGUE)
+    source = GeneratedSource(symbols=names, history_hours=0.5)
+    async with open_paper(PaperOptions(source=source)) as paper, stock_kraken(paper, number=str) as exchange:
+        markets = await exchange.load_markets()
+        tickers = await exchange.fetch_tickers(list(names))
+
+    assert len(names) == 100
+    assert set(markets) == set(names)
+    assert set(tickers) == set(names)
+    assert all(0 < Decimal(ticker["bid"]) < Decimal(ticker["ask"]) for ticker in tickers.values())
+
+
+def test_a_market_that_is_not_in_the_catalogue_is_refused_and_named() -> None:
+    with pytest.raises(BadUserInput, match="no market BTC/GBP"):
+        GeneratedSource(symbols=("BTC/USD", "BTC/GBP")).open()
 
 
 async def test_stock_ccxt_reads_ticker_candles_trades_and_book_over_rest(paper: PaperExchange) -> None:

@@ -7,12 +7,14 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import aiohttp
 import typer
 
 from fullon_master_api.errors import ErrorCode
+
+if TYPE_CHECKING:  # It takes long to import, and TAB should not wait for it.
+    import aiohttp
 
 ANSWER_S: Final = 30.0
 HEARTBEAT_S: Final = 15.0
@@ -139,6 +141,8 @@ class Server:
         return {} if self._token is None else {"authorization": f"Bearer {self._token}"}
 
     async def _post(self, query: str, variables: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
+        import aiohttp
+
         body = {"query": query, "variables": variables}
         try:
             async with self._http.post(f"{self._door.url}/graphql", json=body, headers=headers) as response:
@@ -152,6 +156,8 @@ class Server:
 
     async def _stream(self, query: str, variables: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The data of each event until the server completes the stream; one connection."""
+        import aiohttp
+
         payload = await self._credentials()
         url = self._door.url.replace("http", "ws", 1) + "/graphql"
         try:
@@ -175,6 +181,8 @@ class Server:
 
 async def receive(socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any]:
     """The next message. Raises Refusal where the socket was closed with one of our codes, else Unreachable."""
+    import aiohttp
+
     message = await socket.receive()
     if message.type is aiohttp.WSMsgType.TEXT:
         said: dict[str, Any] = message.json()
@@ -199,6 +207,8 @@ def headers_of(credentials: Mapping[str, str], *, api_key: str) -> dict[str, str
 
 @asynccontextmanager
 async def open_server(door: Door) -> AsyncIterator[Server]:
+    import aiohttp
+
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as http:
         yield Server(http, door)
 

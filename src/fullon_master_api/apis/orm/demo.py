@@ -15,7 +15,7 @@ TRADER_MAIL: Final = "trader@fullon"
 EXCHANGE: Final = "kraken"
 
 _PERSON: Final = {"name": "robert", "lastname": "plant", "phone": "666666666", "id_num": "3242"}
-_SYMBOLS: Final = (
+SYMBOLS: Final[Sequence[dict[str, Any]]] = (
     {"symbol": "BTC/USD", "decimals": 1, "quantity_decimals": 8, "ex_base": "XBT"},
     {"symbol": "ETH/USD", "decimals": 2, "quantity_decimals": 8},
     {"symbol": "SOL/USD", "decimals": 2, "quantity_decimals": 8},
@@ -67,6 +67,7 @@ async def install_demo(
     admin_mail: str = "admin@fullon",
     trader_mail: str = TRADER_MAIL,
     trader_secrets: Secrets | None = None,
+    symbols: Sequence[dict[str, Any]] = SYMBOLS,
 ) -> Demo:
     """Put in what is not there yet: a second run changes nothing. `password_hash` is of the demo's one password.
 
@@ -75,13 +76,13 @@ async def install_demo(
     admin = await _user(orm, admin_mail, password_hash, role="ADMIN", **_PERSON)
     trader = await _user(orm, trader_mail, password_hash, name="jimmy", lastname="page", phone="666666667", id_num="3243")
     exchange = (await orm.exchanges.by_names([EXCHANGE]))[0] or await orm.exchanges.install(None, EXCHANGE)
-    symbols = [await _symbol(orm, exchange, values) for values in _SYMBOLS]
+    listed = [await _symbol(orm, exchange, values) for values in symbols]
     templates = {template.name: template for template in [await _template(orm, values) for values in _TEMPLATES]}
     admin_account = await _account(orm, admin, exchange, "kraken1", None)
     trader_account = await _account(orm, trader, exchange, "paper", trader_secrets)
     for owner, account in ((admin, admin_account), (trader, trader_account)):
         if not (await orm.bots.of_users([owner.uid], None, first=1))[0].rows:
-            bots = [await _bot(orm, owner, account, symbols, templates, *bot) for bot in _BOTS]
+            bots = [await _bot(orm, owner, account, listed, templates, *bot) for bot in _BOTS]
             if owner is trader:
                 await _history(orm, account, bots)
     return Demo(
@@ -90,7 +91,7 @@ async def install_demo(
         exchange=exchange,
         admin_account=admin_account,
         trader_account=trader_account,
-        symbols=symbols,
+        symbols=listed,
     )
 
 

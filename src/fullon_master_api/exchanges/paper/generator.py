@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final
 
+from fullon_master_api.errors import BadUserInput
 from fullon_master_api.exchanges.paper.book import Book, Level
 from fullon_master_api.exchanges.paper.events import MarketEvent, Opened
-from fullon_master_api.exchanges.paper.markets import MARKETS, PaperMarket, scaled
+from fullon_master_api.exchanges.paper.markets import CATALOGUE, MARKETS, PaperMarket, scaled
 from fullon_master_api.exchanges.paper.tape import SECOND_NS, TapeTrade
 from fullon_master_api.model import Record
 
@@ -44,10 +45,12 @@ class GeneratedSource(Record, frozen=True, kw_only=True):
         return None
 
     def open(self) -> Opened:
-        """The past at once, and a future without end."""
+        """The past at once, and a future without end. Raises: BadUserInput for a symbol that the paper exchange has not."""
+        if unknown := set(self.symbols) - {market.symbol for market in CATALOGUE}:
+            raise BadUserInput(f"the paper exchange has no market {', '.join(sorted(unknown))}: use one of its catalogue")
         start_ns = time.time_ns() if self.start_ns is None else self.start_ns
         start_ns -= start_ns % MICROSECOND_NS
-        markets = [market for market in MARKETS if market.symbol in self.symbols]
+        markets = [market for market in CATALOGUE if market.symbol in self.symbols]
         number = start_ns // SECOND_NS * NUMBERS_PER_SECOND
         paths = [Path(market, seed=self.seed, number=number) for market in markets]
         span_ns = int(self.history_hours * 3600 * SECOND_NS)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final
 
+from fullon_master_api.exchanges.paper.catalogue import MORE_IN_EUR, OLD_NAMES, PRICES_USD, USD_IN_EUR
 from fullon_master_api.model import Record
 
 LOT_DECIMALS: Final = 8
 FEES_TAKER: Final = ((0, 0.4), (10_000, 0.35), (50_000, 0.24), (100_000, 0.22), (250_000, 0.2), (500_000, 0.18))
 FEES_MAKER: Final = ((0, 0.25), (10_000, 0.2), (50_000, 0.14), (100_000, 0.12), (250_000, 0.1), (500_000, 0.08))
 """Percent by traded volume of 30 days in USD; an account of the paper exchange stays in the first row."""
+
+COST_LEAST: Final = 4.0  # worth of the smallest and of a usual order, in USD or EUR, where a market does not say
+COST_USUAL: Final = 1_500.0
 
 
 class Asset(Record, frozen=True, kw_only=True):
@@ -104,7 +108,9 @@ _USD = _asset("ZUSD", "USD", "USD", 4, 2)
 _EUR = _asset("ZEUR", "EUR", "EUR", 4, 2)
 _USDT = _asset("USDT", "USDT", "USDT", 8, 4)
 
-ASSETS: Final = (_XBT, _ETH, _SOL, _XRP, _USD, _EUR, _USDT)
+_MORE: Final = {code: _asset(*OLD_NAMES.get(code, (code, code)), code, 8, 5) for code, _ in PRICES_USD}
+
+ASSETS: Final = (_XBT, _ETH, _SOL, _XRP, _USD, _EUR, _USDT, *_MORE.values())
 
 
 def _market(pair: str, base: Asset, quote: Asset, decimals: int, least: str, cost: str, price: str, usual: float) -> PaperMarket:
@@ -132,6 +138,29 @@ MARKETS: Final = (
     _market("ETHUSDT", _ETH, _USDT, 2, "0.001", "0.5", "3501.00", 0.4),
     _market("XETHXXBT", _ETH, _XBT, 5, "0.001", "0.00002", "0.03365", 0.8),
 )
+"""The markets that are always there."""
+
+
+def _derived(base: Asset, quote: Asset, price: str) -> PaperMarket:
+    """A market of which only the price is known: the step is the price's, quantities are worth what they usually are."""
+    old = base.name != base.altname and base.altname != "XDG"  # XLTCZUSD, but XDGUSD and ADAUSD
+    pair = (base.name + quote.name) if old else (base.altname + quote.altname)
+    decimals = len(price.partition(".")[2])
+    least = f"{Decimal(f'{COST_LEAST / float(price):.0e}'):f}"
+    return _market(pair, base, quote, decimals, least, "0.5", price, COST_USUAL / float(price))
+
+
+def _in_eur(price_usd: str) -> str:
+    return f"{float(price_usd) * USD_IN_EUR:.{len(price_usd.partition('.')[2])}f}"
+
+
+CATALOGUE: Final = (
+    *MARKETS,
+    *(_derived(_MORE[code], _USD, price) for code, price in PRICES_USD),
+    *(_derived(base, _EUR, _in_eur(price)) for base, price in ((_ETH, "3500.00"), (_SOL, "165.00"), (_XRP, "2.40000"))),
+    *(_derived(_MORE[code], _EUR, _in_eur(price)) for code, price in PRICES_USD[:MORE_IN_EUR]),
+)
+"""Every market that a source may move: a hundred. The ones beyond `MARKETS` are there when a source names them."""
 
 
 def find_asset(name: str) -> Asset | None:
