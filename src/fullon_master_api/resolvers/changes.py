@@ -12,7 +12,7 @@ from fullon_master_api.apis.orm import Secrets
 from fullon_master_api.auth.sessions import new_api_key
 from fullon_master_api.bus import DISCONNECTS_TOPIC
 from fullon_master_api.errors import NotFound
-from fullon_master_api.model import Disconnect, Record
+from fullon_master_api.model import Disconnect, Principal, Record
 from fullon_master_api.resolvers.context import Context
 from fullon_master_api.resolvers.faults import EXPECTED, UserErrorRow, user_error
 from fullon_master_api.resolvers.identity import global_id, number_of
@@ -44,13 +44,30 @@ async def changed(work: Callable[[], Awaitable[Any]]) -> ChangeRow:
         return ChangeRow(user_errors=[user_error(error)])
 
 
-async def deleted(kind: str, attribute: str, work: Callable[[], Awaitable[Any]]) -> DeletedRow:
-    """Do it; the answer names what is gone."""
+async def added(store: Any, caller: Principal, wish: Any, **ids: tuple[str, str]) -> ChangeRow:
+    """Store what is wished. `ids` names, by column, the input's field with a global id and the type that the id must be of."""
+
+    async def work() -> Any:
+        numbers = {column: number(kind, wish, field) for column, (kind, field) in ids.items()}
+        replaced = {field: UNSET for _, field in ids.values()}
+        return await store.add(caller, values_of(wish, **replaced | numbers))
+
+    return await changed(work)
+
+
+async def modified(kind: str, store: Any, caller: Principal, wish: Any) -> ChangeRow:
+    """Change the record whose global id is in the input."""
+    return await changed(lambda: store.modify(number(kind, wish), caller, values_of(wish)))
+
+
+async def deleted(kind: str, store: Any, caller: Principal, wish: Any) -> DeletedRow:
+    """Remove the record whose global id is in the input; the answer names what is gone."""
     try:
-        record = await work()
+        key = number(kind, wish)
+        await store.remove(key, caller)
     except EXPECTED as error:
         return DeletedRow(user_errors=[user_error(error)])
-    return DeletedRow(deleted_id=global_id(kind, getattr(record, attribute)))
+    return DeletedRow(deleted_id=global_id(kind, key))
 
 
 def values_of(wish: Any, **replaced: Any) -> dict[str, Any]:
@@ -59,8 +76,9 @@ def values_of(wish: Any, **replaced: Any) -> dict[str, Any]:
     return {name: value for name, value in (given | replaced).items() if value is not UNSET}
 
 
-def number(kind: str, wish: Any, attribute: str = "id") -> int:
-    return number_of(kind, getattr(wish, attribute), argument=attribute)
+def number(kind: str, wish: Any, field: str = "id") -> int:
+    """The key in the global id that a field of the input holds. Raises: BadUserInput at that field."""
+    return number_of(kind, getattr(wish, field), argument=field)
 
 
 # ---- users and keys ----------------------------------------------------------------------------------------------------
@@ -88,8 +106,7 @@ async def update_user(ctx: Context, *, input: Any) -> ChangeRow:
 
 
 async def delete_user(ctx: Context, *, input: Any) -> DeletedRow:
-    admin, users = ctx.admin, ctx.stores.orm.users
-    return await deleted("User", "uid", lambda: users.remove(number("User", input), admin))
+    return await deleted("User", ctx.stores.orm.users, ctx.admin, input)
 
 
 async def disconnect_user(ctx: Context, *, input: Any) -> ChangeRow:
@@ -149,7 +166,7 @@ async def create_exchange_account(ctx: Context, *, input: Any) -> ChangeRow:
             exchange_id=UNSET,
             api_key=UNSET,
             api_secret=UNSET,
-            cat_ex_id=number_of("Exchange", input.exchange_id, argument="exchangeId"),
+            cat_ex_id=number("Exchange", input, "exchange_id"),
         )
         return await accounts.add(caller, values, secrets=secrets_of(input))
 
@@ -167,28 +184,19 @@ async def update_exchange_account(ctx: Context, *, input: Any) -> ChangeRow:
 
 
 async def delete_exchange_account(ctx: Context, *, input: Any) -> DeletedRow:
-    caller, accounts = ctx.writer, ctx.stores.orm.accounts
-    return await deleted("ExchangeAccount", "ex_id", lambda: accounts.remove(number("ExchangeAccount", input), caller))
+    return await deleted("ExchangeAccount", ctx.stores.orm.accounts, ctx.writer, input)
 
 
 async def create_symbol(ctx: Context, *, input: Any) -> ChangeRow:
-    admin, symbols = ctx.admin, ctx.stores.orm.symbols
-
-    async def work() -> Any:
-        cat_ex_id = number_of("Exchange", input.exchange_id, argument="exchangeId")
-        return await symbols.add(admin, values_of(input, exchange_id=UNSET, cat_ex_id=cat_ex_id))
-
-    return await changed(work)
+    return await added(ctx.stores.orm.symbols, ctx.admin, input, cat_ex_id=("Exchange", "exchange_id"))
 
 
 async def update_symbol(ctx: Context, *, input: Any) -> ChangeRow:
-    admin, symbols = ctx.admin, ctx.stores.orm.symbols
-    return await changed(lambda: symbols.modify(number("Symbol", input), admin, values_of(input)))
+    return await modified("Symbol", ctx.stores.orm.symbols, ctx.admin, input)
 
 
 async def delete_symbol(ctx: Context, *, input: Any) -> DeletedRow:
-    admin, symbols = ctx.admin, ctx.stores.orm.symbols
-    return await deleted("Symbol", "symbol_id", lambda: symbols.remove(number("Symbol", input), admin))
+    return await deleted("Symbol", ctx.stores.orm.symbols, ctx.admin, input)
 
 
 def secrets_of(wish: Any) -> Secrets | None:
@@ -202,65 +210,38 @@ def secrets_of(wish: Any) -> Secrets | None:
 
 
 async def create_bot(ctx: Context, *, input: Any) -> ChangeRow:
-    caller, bots = ctx.writer, ctx.stores.orm.bots
-    return await changed(lambda: bots.add(caller, values_of(input)))
+    return await added(ctx.stores.orm.bots, ctx.writer, input)
 
 
 async def update_bot(ctx: Context, *, input: Any) -> ChangeRow:
-    caller, bots = ctx.writer, ctx.stores.orm.bots
-    return await changed(lambda: bots.modify(number("Bot", input), caller, values_of(input)))
+    return await modified("Bot", ctx.stores.orm.bots, ctx.writer, input)
 
 
 async def delete_bot(ctx: Context, *, input: Any) -> DeletedRow:
-    caller, bots = ctx.writer, ctx.stores.orm.bots
-    return await deleted("Bot", "bot_id", lambda: bots.remove(number("Bot", input), caller))
+    return await deleted("Bot", ctx.stores.orm.bots, ctx.writer, input)
 
 
 async def create_strategy(ctx: Context, *, input: Any) -> ChangeRow:
-    caller, strategies = ctx.writer, ctx.stores.orm.strategies
-
-    async def work() -> Any:
-        values = values_of(
-            input,
-            strategy_template_id=UNSET,
-            bot_id=number_of("Bot", input.bot_id, argument="botId"),
-            cat_str_id=number_of("StrategyTemplate", input.strategy_template_id, argument="strategyTemplateId"),
-        )
-        return await strategies.add(caller, values)
-
-    return await changed(work)
+    ids = {"bot_id": ("Bot", "bot_id"), "cat_str_id": ("StrategyTemplate", "strategy_template_id")}
+    return await added(ctx.stores.orm.strategies, ctx.writer, input, **ids)
 
 
 async def update_strategy(ctx: Context, *, input: Any) -> ChangeRow:
-    caller, strategies = ctx.writer, ctx.stores.orm.strategies
-    return await changed(lambda: strategies.modify(number("Strategy", input), caller, values_of(input)))
+    return await modified("Strategy", ctx.stores.orm.strategies, ctx.writer, input)
 
 
 async def delete_strategy(ctx: Context, *, input: Any) -> DeletedRow:
-    caller, strategies = ctx.writer, ctx.stores.orm.strategies
-    return await deleted("Strategy", "str_id", lambda: strategies.remove(number("Strategy", input), caller))
+    return await deleted("Strategy", ctx.stores.orm.strategies, ctx.writer, input)
 
 
 async def create_feed(ctx: Context, *, input: Any) -> ChangeRow:
-    caller, feeds = ctx.writer, ctx.stores.orm.feeds
-
-    async def work() -> Any:
-        values = values_of(
-            input,
-            strategy_id=UNSET,
-            str_id=number_of("Strategy", input.strategy_id, argument="strategyId"),
-            symbol_id=number_of("Symbol", input.symbol_id, argument="symbolId"),
-        )
-        return await feeds.add(caller, values)
-
-    return await changed(work)
+    ids = {"str_id": ("Strategy", "strategy_id"), "symbol_id": ("Symbol", "symbol_id")}
+    return await added(ctx.stores.orm.feeds, ctx.writer, input, **ids)
 
 
 async def update_feed(ctx: Context, *, input: Any) -> ChangeRow:
-    caller, feeds = ctx.writer, ctx.stores.orm.feeds
-    return await changed(lambda: feeds.modify(number("Feed", input), caller, values_of(input)))
+    return await modified("Feed", ctx.stores.orm.feeds, ctx.writer, input)
 
 
 async def delete_feed(ctx: Context, *, input: Any) -> DeletedRow:
-    caller, feeds = ctx.writer, ctx.stores.orm.feeds
-    return await deleted("Feed", "feed_id", lambda: feeds.remove(number("Feed", input), caller))
+    return await deleted("Feed", ctx.stores.orm.feeds, ctx.writer, input)

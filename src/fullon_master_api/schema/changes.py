@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import strawberry
 
@@ -13,7 +14,19 @@ from fullon_master_api.schema.bots import Bot, Feed, Strategy
 from fullon_master_api.schema.faults import UserError
 from fullon_master_api.schema.markets import Symbol
 
-ERRORS = "What was wrong with the input; empty when all was well."
+
+def unset(description: str, *, name: str | None = None) -> Any:
+    """A field of an input that may be left out: what it is about then stays as it is, or gets its default."""
+    return strawberry.field(default=strawberry.UNSET, name=name, description=description)
+
+
+def result(name: str) -> Any:
+    """The field of a payload that holds what was made or changed."""
+    return strawberry.field(name=name, description="As it is now.")
+
+
+def errors() -> Any:
+    return strawberry.field(description="What was wrong with the input; empty when all was well.")
 
 
 @strawberry.input(description="A new user.")
@@ -30,12 +43,12 @@ class CreateUserInput:
 @strawberry.input(description="What is to change of a user; what is not there stays.")
 class UpdateUserInput:
     id: strawberry.ID = strawberry.field(description="Which one.")
-    mail: str | None = strawberry.field(default=strawberry.UNSET, description="Mail address; admins only.")
-    role: Role | None = strawberry.field(default=strawberry.UNSET, description="Role; admins only.")
-    name: str | None = strawberry.field(default=strawberry.UNSET, description="First name.")
-    lastname: str | None = strawberry.field(default=strawberry.UNSET, name="lastName", description="Family name.")
-    phone: str | None = strawberry.field(default=strawberry.UNSET, description="Phone number.")
-    active: bool | None = strawberry.field(default=strawberry.UNSET, description="Whether they may log in; admins only.")
+    mail: str | None = unset("Mail address; admins only.")
+    role: Role | None = unset("Role; admins only.")
+    name: str | None = unset("First name.")
+    lastname: str | None = unset("Family name.", name="lastName")
+    phone: str | None = unset("Phone number.")
+    active: bool | None = unset("Whether they may log in; admins only.")
 
 
 @strawberry.input(description="A new password. It ends every session of its user.")
@@ -66,19 +79,19 @@ class CreateExchangeAccountInput:
 @strawberry.input(description="What is to change of an account; what is not there stays.")
 class UpdateExchangeAccountInput:
     id: strawberry.ID = strawberry.field(description="Which one.")
-    name: str | None = strawberry.field(default=strawberry.UNSET, description="Your label.")
-    test: bool | None = strawberry.field(default=strawberry.UNSET, description="Whether it is at the exchange's test site.")
-    active: bool | None = strawberry.field(default=strawberry.UNSET, description="Whether it is collected.")
-    api_key: str | None = strawberry.field(default=strawberry.UNSET, description="The exchange's key, with its secret.")
-    api_secret: str | None = strawberry.field(default=strawberry.UNSET, description="The secret of the key.")
+    name: str | None = unset("Your label.")
+    test: bool | None = unset("Whether it is at the exchange's test site.")
+    active: bool | None = unset("Whether it is collected.")
+    api_key: str | None = unset("The exchange's key, with its secret.")
+    api_secret: str | None = unset("The secret of the key.")
 
 
 @strawberry.input(description="A new symbol of the catalogue.")
 class CreateSymbolInput:
     exchange_id: strawberry.ID = strawberry.field(description="Where it is traded.")
     symbol: str = strawberry.field(description="Unified name, as `BTC/USD`.")
-    base: str | None = strawberry.field(default=strawberry.UNSET, description="Base asset; read from the name by default.")
-    quote: str | None = strawberry.field(default=strawberry.UNSET, description="Quote asset; read from the name by default.")
+    base: str | None = unset("Base asset; read from the name by default.")
+    quote: str | None = unset("Quote asset; read from the name by default.")
     decimals: int = strawberry.field(default=8, name="priceDecimals", description="Digits behind the point of a price.")
     quantity_decimals: int = strawberry.field(default=8, description="Digits behind the point of a quantity.")
     updateframe: str = strawberry.field(default="1h", description="Timeframe that the history is asked for, as `1h`.")
@@ -91,22 +104,12 @@ class CreateSymbolInput:
 @strawberry.input(description="What is to change of a symbol; what is not there stays.")
 class UpdateSymbolInput:
     id: strawberry.ID = strawberry.field(description="Which one.")
-    decimals: int | None = strawberry.field(
-        default=strawberry.UNSET, name="priceDecimals", description="Digits behind the point of a price."
-    )
-    quantity_decimals: int | None = strawberry.field(
-        default=strawberry.UNSET, description="Digits behind the point of a quantity."
-    )
-    updateframe: str | None = strawberry.field(
-        default=strawberry.UNSET, description="Timeframe that the history is asked for, as `1h`."
-    )
-    backtest: int | None = strawberry.field(
-        default=strawberry.UNSET, name="backtestDays", description="Days of history collected on the first run."
-    )
-    only_ticker: bool | None = strawberry.field(
-        default=strawberry.UNSET, description="Whether tickers are collected and candles are not."
-    )
-    active: bool | None = strawberry.field(default=strawberry.UNSET, description="Whether it is collected.")
+    decimals: int | None = unset("Digits behind the point of a price.", name="priceDecimals")
+    quantity_decimals: int | None = unset("Digits behind the point of a quantity.")
+    updateframe: str | None = unset("Timeframe that the history is asked for, as `1h`.")
+    backtest: int | None = unset("Days of history collected on the first run.", name="backtestDays")
+    only_ticker: bool | None = unset("Whether tickers are collected and candles are not.")
+    active: bool | None = unset("Whether it is collected.")
 
 
 @strawberry.input(description="A new bot of the caller.")
@@ -120,51 +123,39 @@ class CreateBotInput:
 @strawberry.input(description="What is to change of a bot; what is not there stays.")
 class UpdateBotInput:
     id: strawberry.ID = strawberry.field(description="Which one.")
-    name: str | None = strawberry.field(default=strawberry.UNSET, description="Your label.")
-    dry_run: bool | None = strawberry.field(default=strawberry.UNSET, description="Whether its orders are only simulated.")
-    active: bool | None = strawberry.field(default=strawberry.UNSET, description="Whether it should run.")
-    test: bool | None = strawberry.field(default=strawberry.UNSET, description="Whether it is in test mode.")
+    name: str | None = unset("Your label.")
+    dry_run: bool | None = unset("Whether its orders are only simulated.")
+    active: bool | None = unset("Whether it should run.")
+    test: bool | None = unset("Whether it is in test mode.")
 
 
 @strawberry.input(description="A strategy of the catalogue for a bot; what is not there comes from the catalogue.")
 class CreateStrategyInput:
     bot_id: strawberry.ID = strawberry.field(description="The bot.")
     strategy_template_id: strawberry.ID = strawberry.field(description="The strategy of the catalogue.")
-    name: str | None = strawberry.field(default=strawberry.UNSET, description="Your label.")
+    name: str | None = unset("Your label.")
     active: bool = strawberry.field(default=True, description="Whether the bot uses it.")
-    take_profit: Decimal | None = strawberry.field(default=strawberry.UNSET, description="Closes at this profit, in percent.")
-    stop_loss: Decimal | None = strawberry.field(default=strawberry.UNSET, description="Closes at this loss, in percent.")
-    trailing_stop: Decimal | None = strawberry.field(
-        default=strawberry.UNSET, description="Closes this far below the best price, in percent."
-    )
-    leverage: Decimal | None = strawberry.field(
-        default=strawberry.UNSET, description="How many times its own funds it trades with."
-    )
-    size_pct: Decimal | None = strawberry.field(
-        default=strawberry.UNSET, name="sizePercent", description="Size of an order in percent of the funds."
-    )
-    size: Decimal | None = strawberry.field(default=strawberry.UNSET, description="Size of an order in `sizeCurrency`.")
-    size_currency: str | None = strawberry.field(default=strawberry.UNSET, description="The asset of `size`.")
+    take_profit: Decimal | None = unset("Closes at this profit, in percent.")
+    stop_loss: Decimal | None = unset("Closes at this loss, in percent.")
+    trailing_stop: Decimal | None = unset("Closes this far below the best price, in percent.")
+    leverage: Decimal | None = unset("How many times its own funds it trades with.")
+    size_pct: Decimal | None = unset("Size of an order in percent of the funds.", name="sizePercent")
+    size: Decimal | None = unset("Size of an order in `sizeCurrency`.")
+    size_currency: str | None = unset("The asset of `size`.")
 
 
 @strawberry.input(description="What is to change of a strategy; what is not there stays.")
 class UpdateStrategyInput:
     id: strawberry.ID = strawberry.field(description="Which one.")
-    name: str | None = strawberry.field(default=strawberry.UNSET, description="Your label.")
-    active: bool | None = strawberry.field(default=strawberry.UNSET, description="Whether the bot uses it.")
-    take_profit: Decimal | None = strawberry.field(default=strawberry.UNSET, description="Closes at this profit, in percent.")
-    stop_loss: Decimal | None = strawberry.field(default=strawberry.UNSET, description="Closes at this loss, in percent.")
-    trailing_stop: Decimal | None = strawberry.field(
-        default=strawberry.UNSET, description="Closes this far below the best price, in percent."
-    )
-    leverage: Decimal | None = strawberry.field(
-        default=strawberry.UNSET, description="How many times its own funds it trades with."
-    )
-    size_pct: Decimal | None = strawberry.field(
-        default=strawberry.UNSET, name="sizePercent", description="Size of an order in percent of the funds."
-    )
-    size: Decimal | None = strawberry.field(default=strawberry.UNSET, description="Size of an order in `sizeCurrency`.")
-    size_currency: str | None = strawberry.field(default=strawberry.UNSET, description="The asset of `size`.")
+    name: str | None = unset("Your label.")
+    active: bool | None = unset("Whether the bot uses it.")
+    take_profit: Decimal | None = unset("Closes at this profit, in percent.")
+    stop_loss: Decimal | None = unset("Closes at this loss, in percent.")
+    trailing_stop: Decimal | None = unset("Closes this far below the best price, in percent.")
+    leverage: Decimal | None = unset("How many times its own funds it trades with.")
+    size_pct: Decimal | None = unset("Size of an order in percent of the funds.", name="sizePercent")
+    size: Decimal | None = unset("Size of an order in `sizeCurrency`.")
+    size_currency: str | None = unset("The asset of `size`.")
 
 
 @strawberry.input(description="A new feed of a strategy.")
@@ -179,9 +170,9 @@ class CreateFeedInput:
 @strawberry.input(description="What is to change of a feed; what is not there stays.")
 class UpdateFeedInput:
     id: strawberry.ID = strawberry.field(description="Which one.")
-    period: str | None = strawberry.field(default=strawberry.UNSET, description="Unit of a bar: `Ticks`, `Minutes`, `Days`.")
-    compression: int | None = strawberry.field(default=strawberry.UNSET, description="How many units make a bar.")
-    order: int | None = strawberry.field(default=strawberry.UNSET, name="number", description="Its number in the strategy.")
+    period: str | None = unset("Unit of a bar: `Ticks`, `Minutes`, `Days`.")
+    compression: int | None = unset("How many units make a bar.")
+    order: int | None = unset("Its number in the strategy.", name="number")
 
 
 @strawberry.input(description="What is to be deleted.")
@@ -201,54 +192,54 @@ class RevokeApiKeyInput:
 
 @strawberry.type(description="The result, or why there is none.")
 class UserPayload:
-    record: User | None = strawberry.field(name="user", description="As it is now.")
-    user_errors: list[UserError] = strawberry.field(description=ERRORS)
+    record: User | None = result("user")
+    user_errors: list[UserError] = errors()
 
 
 @strawberry.type(description="The result, or why there is none.")
 class ApiKeyPayload:
-    record: ApiKey | None = strawberry.field(name="apiKey", description="As it is now.")
-    user_errors: list[UserError] = strawberry.field(description=ERRORS)
+    record: ApiKey | None = result("apiKey")
+    user_errors: list[UserError] = errors()
 
 
 @strawberry.type(description="The result, or why there is none.")
 class ExchangeAccountPayload:
-    record: ExchangeAccount | None = strawberry.field(name="exchangeAccount", description="As it is now.")
-    user_errors: list[UserError] = strawberry.field(description=ERRORS)
+    record: ExchangeAccount | None = result("exchangeAccount")
+    user_errors: list[UserError] = errors()
 
 
 @strawberry.type(description="The result, or why there is none.")
 class SymbolPayload:
-    record: Symbol | None = strawberry.field(name="symbol", description="As it is now.")
-    user_errors: list[UserError] = strawberry.field(description=ERRORS)
+    record: Symbol | None = result("symbol")
+    user_errors: list[UserError] = errors()
 
 
 @strawberry.type(description="The result, or why there is none.")
 class BotPayload:
-    record: Bot | None = strawberry.field(name="bot", description="As it is now.")
-    user_errors: list[UserError] = strawberry.field(description=ERRORS)
+    record: Bot | None = result("bot")
+    user_errors: list[UserError] = errors()
 
 
 @strawberry.type(description="The result, or why there is none.")
 class StrategyPayload:
-    record: Strategy | None = strawberry.field(name="strategy", description="As it is now.")
-    user_errors: list[UserError] = strawberry.field(description=ERRORS)
+    record: Strategy | None = result("strategy")
+    user_errors: list[UserError] = errors()
 
 
 @strawberry.type(description="The result, or why there is none.")
 class FeedPayload:
-    record: Feed | None = strawberry.field(name="feed", description="As it is now.")
-    user_errors: list[UserError] = strawberry.field(description=ERRORS)
+    record: Feed | None = result("feed")
+    user_errors: list[UserError] = errors()
 
 
 @strawberry.type(description="The new key with its secret, which is shown only here; or why there is none.")
 class NewApiKeyPayload:
     record: ApiKey | None = strawberry.field(name="apiKey", description="The key.")
     key: str | None = strawberry.field(description="Send it as `X-API-Key`. It cannot be shown again.")
-    user_errors: list[UserError] = strawberry.field(description=ERRORS)
+    user_errors: list[UserError] = errors()
 
 
 @strawberry.type(description="What is gone, or why it is not.")
 class DeletePayload:
     deleted_id: strawberry.ID | None = strawberry.field(description="The global id that it had.")
-    user_errors: list[UserError] = strawberry.field(description=ERRORS)
+    user_errors: list[UserError] = errors()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import strawberry
@@ -41,140 +42,69 @@ from fullon_master_api.schema.sessions import LoginInput, LogoutInput, LogoutPay
 from fullon_master_api.schema.trading import CancelOrderInput, OrderPayload, PlaceOrderInput
 
 
-def wanted(kind: Any) -> dict[str, Any]:
-    """The one argument of a mutation."""
-    return {"input": Annotated[kind, strawberry.argument(description="What is wanted.")]}
+def change(resolver: Callable[..., Any], wish: Any, description: str, *, cost: int = 10) -> Any:
+    """A mutation: its one argument `input` is of the type `wish`, and it costs as much as ten fields unless it says otherwise."""
+    arguments = {"input": Annotated[wish, strawberry.argument(description="What is wanted.")]}
+    return rooted(resolver, description=description, arguments=arguments, cost=cost)
 
 
 @strawberry.type(description="What can be changed. Each mutation takes one `input`; expected failures are `userErrors`.")
 class Mutation:
-    login: SessionPayload = rooted(
-        sessions.login, description="Log in with mail and password.", arguments=wanted(LoginInput), cost=50
-    )
-    refresh_token: SessionPayload = rooted(
+    login: SessionPayload = change(sessions.login, LoginInput, "Log in with mail and password.", cost=50)
+    refresh_token: SessionPayload = change(
         sessions.refresh_token,
-        description="Spend a refresh token for a new session. One that was spent before ends all sessions of its login.",
-        arguments=wanted(RefreshTokenInput),
-        cost=10,
+        RefreshTokenInput,
+        "Spend a refresh token for a new session. One that was spent before ends all sessions of its login.",
     )
-    logout: LogoutPayload = rooted(
-        sessions.logout,
-        description="End the login that a refresh token came of.",
-        arguments=wanted(LogoutInput),
-        cost=10,
-    )
-    place_order: OrderPayload = rooted(
+    logout: LogoutPayload = change(sessions.logout, LogoutInput, "End the login that a refresh token came of.")
+    place_order: OrderPayload = change(
         trading.place_order,
-        description=(
-            "Place an order: simulated by default, or through the account's exchange. Safe to repeat with one `clientOrderId`."
-        ),
-        arguments=wanted(PlaceOrderInput),
-        cost=10,
+        PlaceOrderInput,
+        "Place an order: simulated by default, or through the account's exchange. Safe to repeat with one `clientOrderId`.",
     )
-    cancel_order: OrderPayload = rooted(
-        trading.cancel_order,
-        description="Cancel an open order. Safe to repeat.",
-        arguments=wanted(CancelOrderInput),
-        cost=10,
-    )
-    start_service: ServicePayload = rooted(
+    cancel_order: OrderPayload = change(trading.cancel_order, CancelOrderInput, "Cancel an open order. Safe to repeat.")
+    start_service: ServicePayload = change(
         services.start_service,
-        description="Start a collecting service, and wait until it runs or has failed. Admins only. Safe to repeat.",
-        arguments=wanted(ServiceInput),
-        cost=10,
+        ServiceInput,
+        "Start a collecting service, and wait until it runs or has failed. Admins only. Safe to repeat.",
     )
-    stop_service: ServicePayload = rooted(
-        services.stop_service,
-        description="Stop a collecting service, and wait until it has. Admins only. Safe to repeat.",
-        arguments=wanted(ServiceInput),
-        cost=10,
+    stop_service: ServicePayload = change(
+        services.stop_service, ServiceInput, "Stop a collecting service, and wait until it has. Admins only. Safe to repeat."
     )
-    restart_service: ServicePayload = rooted(
-        services.restart_service,
-        description="Stop a collecting service and start it anew. Admins only.",
-        arguments=wanted(ServiceInput),
-        cost=10,
+    restart_service: ServicePayload = change(
+        services.restart_service, ServiceInput, "Stop a collecting service and start it anew. Admins only."
     )
-    create_user: UserPayload = rooted(
-        changes.create_user, description="Add a user. Admins only.", arguments=wanted(CreateUserInput), cost=10
+    create_user: UserPayload = change(changes.create_user, CreateUserInput, "Add a user. Admins only.")
+    update_user: UserPayload = change(changes.update_user, UpdateUserInput, "Change a user: oneself, or by an admin anybody.")
+    delete_user: DeletePayload = change(changes.delete_user, DeleteInput, "Remove a user who never traded. Admins only.")
+    change_password: UserPayload = change(
+        changes.change_password, ChangePasswordInput, "Set a new password and end every session of its user."
     )
-    update_user: UserPayload = rooted(
-        changes.update_user,
-        description="Change a user: oneself, or by an admin anybody.",
-        arguments=wanted(UpdateUserInput),
-        cost=10,
+    create_api_key: NewApiKeyPayload = change(changes.create_api_key, CreateApiKeyInput, "Make an API key of the caller.")
+    revoke_api_key: ApiKeyPayload = change(changes.revoke_api_key, RevokeApiKeyInput, "Switch an API key off for ever.")
+    create_exchange_account: ExchangeAccountPayload = change(
+        changes.create_exchange_account, CreateExchangeAccountInput, "Add an account of the caller at an exchange."
     )
-    delete_user: DeletePayload = rooted(
-        changes.delete_user, description="Remove a user who never traded. Admins only.", arguments=wanted(DeleteInput), cost=10
+    update_exchange_account: ExchangeAccountPayload = change(
+        changes.update_exchange_account, UpdateExchangeAccountInput, "Change an account."
     )
-    change_password: UserPayload = rooted(
-        changes.change_password,
-        description="Set a new password and end every session of its user.",
-        arguments=wanted(ChangePasswordInput),
-        cost=10,
+    delete_exchange_account: DeletePayload = change(
+        changes.delete_exchange_account, DeleteInput, "Remove an account that never traded."
     )
-    create_api_key: NewApiKeyPayload = rooted(
-        changes.create_api_key, description="Make an API key of the caller.", arguments=wanted(CreateApiKeyInput), cost=10
+    create_symbol: SymbolPayload = change(changes.create_symbol, CreateSymbolInput, "Add a symbol to the catalogue. Admins only.")
+    update_symbol: SymbolPayload = change(changes.update_symbol, UpdateSymbolInput, "Change a symbol. Admins only.")
+    delete_symbol: DeletePayload = change(changes.delete_symbol, DeleteInput, "Remove a symbol. Admins only.")
+    create_bot: BotPayload = change(changes.create_bot, CreateBotInput, "Add a bot of the caller.")
+    update_bot: BotPayload = change(changes.update_bot, UpdateBotInput, "Change a bot.")
+    delete_bot: DeletePayload = change(changes.delete_bot, DeleteInput, "Remove a bot that never traded.")
+    create_strategy: StrategyPayload = change(
+        changes.create_strategy, CreateStrategyInput, "Attach a strategy of the catalogue to a bot."
     )
-    revoke_api_key: ApiKeyPayload = rooted(
-        changes.revoke_api_key, description="Switch an API key off for ever.", arguments=wanted(RevokeApiKeyInput), cost=10
-    )
-    create_exchange_account: ExchangeAccountPayload = rooted(
-        changes.create_exchange_account,
-        description="Add an account of the caller at an exchange.",
-        arguments=wanted(CreateExchangeAccountInput),
-        cost=10,
-    )
-    update_exchange_account: ExchangeAccountPayload = rooted(
-        changes.update_exchange_account, description="Change an account.", arguments=wanted(UpdateExchangeAccountInput), cost=10
-    )
-    delete_exchange_account: DeletePayload = rooted(
-        changes.delete_exchange_account,
-        description="Remove an account that never traded.",
-        arguments=wanted(DeleteInput),
-        cost=10,
-    )
-    create_symbol: SymbolPayload = rooted(
-        changes.create_symbol,
-        description="Add a symbol to the catalogue. Admins only.",
-        arguments=wanted(CreateSymbolInput),
-        cost=10,
-    )
-    update_symbol: SymbolPayload = rooted(
-        changes.update_symbol, description="Change a symbol. Admins only.", arguments=wanted(UpdateSymbolInput), cost=10
-    )
-    delete_symbol: DeletePayload = rooted(
-        changes.delete_symbol, description="Remove a symbol. Admins only.", arguments=wanted(DeleteInput), cost=10
-    )
-    create_bot: BotPayload = rooted(
-        changes.create_bot, description="Add a bot of the caller.", arguments=wanted(CreateBotInput), cost=10
-    )
-    update_bot: BotPayload = rooted(changes.update_bot, description="Change a bot.", arguments=wanted(UpdateBotInput), cost=10)
-    delete_bot: DeletePayload = rooted(
-        changes.delete_bot, description="Remove a bot that never traded.", arguments=wanted(DeleteInput), cost=10
-    )
-    create_strategy: StrategyPayload = rooted(
-        changes.create_strategy,
-        description="Attach a strategy of the catalogue to a bot.",
-        arguments=wanted(CreateStrategyInput),
-        cost=10,
-    )
-    update_strategy: StrategyPayload = rooted(
-        changes.update_strategy, description="Change a strategy of a bot.", arguments=wanted(UpdateStrategyInput), cost=10
-    )
-    delete_strategy: DeletePayload = rooted(
-        changes.delete_strategy, description="Take a strategy from its bot.", arguments=wanted(DeleteInput), cost=10
-    )
-    create_feed: FeedPayload = rooted(
-        changes.create_feed, description="Add a feed to a strategy.", arguments=wanted(CreateFeedInput), cost=10
-    )
-    update_feed: FeedPayload = rooted(
-        changes.update_feed, description="Change a feed.", arguments=wanted(UpdateFeedInput), cost=10
-    )
-    delete_feed: DeletePayload = rooted(changes.delete_feed, description="Remove a feed.", arguments=wanted(DeleteInput), cost=10)
-    disconnect_user: UserPayload = rooted(
-        changes.disconnect_user,
-        description="Close every socket of a user, on every process. Admins only.",
-        arguments=wanted(DisconnectUserInput),
-        cost=10,
+    update_strategy: StrategyPayload = change(changes.update_strategy, UpdateStrategyInput, "Change a strategy of a bot.")
+    delete_strategy: DeletePayload = change(changes.delete_strategy, DeleteInput, "Take a strategy from its bot.")
+    create_feed: FeedPayload = change(changes.create_feed, CreateFeedInput, "Add a feed to a strategy.")
+    update_feed: FeedPayload = change(changes.update_feed, UpdateFeedInput, "Change a feed.")
+    delete_feed: DeletePayload = change(changes.delete_feed, DeleteInput, "Remove a feed.")
+    disconnect_user: UserPayload = change(
+        changes.disconnect_user, DisconnectUserInput, "Close every socket of a user, on every process. Admins only."
     )

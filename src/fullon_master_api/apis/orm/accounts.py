@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Unpack
 
-from sqlalchemy import ColumnElement, delete, insert, select, true, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from fullon_master_api.apis.orm import inputs
-from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, chunks, may_write, must_be_admin, sees_all
-from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
+from fullon_master_api.apis.orm.owned import Paging, owned_by
+from fullon_master_api.apis.orm.paging import Listing, Page
 from fullon_master_api.apis.orm.tables import bot_exchanges, cat_exchanges, exchange_credentials, exchanges, utc_now
 from fullon_master_api.apis.orm.vault import Secrets, Vault
 from fullon_master_api.errors import BadUserInput, NotFound
@@ -30,7 +30,7 @@ _LISTING: Final = Listing(
 
 
 def visible(principal: Principal | None) -> ColumnElement[bool]:
-    return true() if principal is None or principal.is_admin else exchanges.c.uid == principal.uid
+    return owned_by(exchanges.c.uid, principal)
 
 
 class Accounts:
@@ -67,11 +67,8 @@ class Accounts:
         *,
         exchange: str | None = None,
         active: bool | None = None,
-        order: str | None = None,
-        matching: Condition | None = None,
-        first: int = FIRST_DEFAULT,
-        after: str | None = None,
         total: bool = False,
+        **paging: Unpack[Paging],
     ) -> Page[ExchangeAccount]:
         where = [visible(principal)]
         if exchange is not None:
@@ -79,7 +76,7 @@ class Accounts:
         if active is not None:
             where.append(exchanges.c.active == active)
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
+            return await _LISTING.page(connection, *where, total=total, **paging)
 
     async def active(self) -> list[ExchangeAccount]:
         """Every account that is switched on, for the account service."""

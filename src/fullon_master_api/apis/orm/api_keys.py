@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
-from sqlalchemy import ColumnElement, delete, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, delete, insert, or_, select, update
 
 from fullon_master_api.apis.orm import inputs
-from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, may_write, sees_all
-from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
+from fullon_master_api.apis.orm.owned import Paging, owned_by
+from fullon_master_api.apis.orm.paging import Listing, Page
 from fullon_master_api.apis.orm.tables import api_keys, users, utc_now
 from fullon_master_api.apis.orm.users import PrincipalFacts
 from fullon_master_api.errors import BadUserInput, Forbidden, NotFound
@@ -36,7 +36,7 @@ class FoundKey(Record, frozen=True, kw_only=True):
 
 
 def visible(principal: Principal | None) -> ColumnElement[bool]:
-    return true() if principal is None or principal.is_admin else api_keys.c.uid == principal.uid
+    return owned_by(api_keys.c.uid, principal)
 
 
 class ApiKeys:
@@ -82,11 +82,8 @@ class ApiKeys:
         *,
         uid: int | None = None,
         active: bool | None = None,
-        order: str | None = None,
-        matching: Condition | None = None,
-        first: int = FIRST_DEFAULT,
-        after: str | None = None,
         total: bool = False,
+        **paging: Unpack[Paging],
     ) -> Page[ApiKey]:
         where = [visible(principal)]
         if uid is not None:
@@ -94,7 +91,7 @@ class ApiKeys:
         if active is not None:
             where.append(api_keys.c.is_active == active)
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
+            return await _LISTING.page(connection, *where, total=total, **paging)
 
     async def add(
         self,

@@ -7,10 +7,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from sqlalchemy import ColumnElement, func, insert, select, true
+from sqlalchemy import ColumnElement, func, insert, select
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.database import Database
+from fullon_master_api.apis.orm.owned import owned_by
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
 from fullon_master_api.apis.orm.tables import exchange_history, exchanges
 from fullon_master_api.errors import NotFound
@@ -40,7 +41,7 @@ _LISTING: Final = Listing(
 
 
 def visible(principal: Principal | None) -> ColumnElement[bool]:
-    return true() if principal is None or principal.is_admin else exchange_history.c.uid == principal.uid
+    return owned_by(exchange_history.c.uid, principal)
 
 
 class BalanceHistory:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Unpack
 
-from sqlalchemy import ColumnElement, insert, select, true
+from sqlalchemy import ColumnElement, insert, select
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.bots import must_read as must_read_bot
-from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, may_write
-from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
+from fullon_master_api.apis.orm.owned import Paging, equal, owned_by, within
+from fullon_master_api.apis.orm.paging import Listing, Page
 from fullon_master_api.apis.orm.tables import bot_log, bots, exchanges
 from fullon_master_api.errors import BadUserInput
 from fullon_master_api.model import BotLog, Principal, Record
@@ -37,7 +37,7 @@ class BotLogFilter(Record, frozen=True, kw_only=True):
 
 
 def visible(principal: Principal | None) -> ColumnElement[bool]:
-    return true() if principal is None or principal.is_admin else bots.c.uid == principal.uid
+    return owned_by(bots.c.uid, principal)
 
 
 class BotLogs:
@@ -50,18 +50,12 @@ class BotLogs:
         principal: Principal | None,
         *,
         filters: BotLogFilter | None = None,
-        order: str | None = None,
-        matching: Condition | None = None,
-        first: int = FIRST_DEFAULT,
-        after: str | None = None,
+        **paging: Unpack[Paging],
     ) -> list[Page[BotLog]]:
         """A page of each bot's lines, newest first."""
         where = [visible(principal), *_conditions(filters or BotLogFilter())]
         async with self._database.read() as connection:
-            parent = bot_log.c.bot_id
-            return await _LISTING.pages_of(
-                connection, parent, bot_ids, *where, first=first, after=after, order=order, matching=matching
-            )
+            return await _LISTING.pages_of(connection, bot_log.c.bot_id, bot_ids, *where, **paging)
 
     async def save(self, bot_id: int, principal: Principal | None, lines: Sequence[Mapping[str, object]]) -> int:
         """Append lines; answers how many. Raises: Forbidden, NotFound, BadUserInput."""
@@ -85,11 +79,5 @@ class BotLogs:
 
 
 def _conditions(filters: BotLogFilter) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = []
-    if filters.level is not None:
-        where.append(bot_log.c.level == filters.level)
-    if filters.created_from is not None:
-        where.append(bot_log.c.created_at >= inputs.instant("created_from", filters.created_from))
-    if filters.created_to is not None:
-        where.append(bot_log.c.created_at < inputs.instant("created_to", filters.created_to))
-    return where
+    recent = within(bot_log.c.created_at, filters, "created_from", "created_to")
+    return [*equal(bot_log, filters, ("level",)), *recent]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Unpack
 
-from sqlalchemy import ColumnElement, delete, insert, select, true, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from fullon_master_api.apis.orm import inputs
-from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, may_write, sees_all
-from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
+from fullon_master_api.apis.orm.owned import Owned, Paging, equal, owned_by
+from fullon_master_api.apis.orm.paging import Listing, Page
 from fullon_master_api.apis.orm.tables import bot_exchanges, bots, exchanges, users
 from fullon_master_api.errors import BadUserInput, NotFound
 from fullon_master_api.model import Bot, Principal, Record
@@ -35,48 +35,16 @@ class BotFilter(Record, frozen=True, kw_only=True):
 
 
 def visible(principal: Principal | None) -> ColumnElement[bool]:
-    return true() if principal is None or principal.is_admin else bots.c.uid == principal.uid
+    return owned_by(bots.c.uid, principal)
 
 
-class Bots:
+class Bots(Owned[Bot, BotFilter]):
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database, _LISTING, bots.c.uid, _conditions)
 
-    async def get_many(self, bot_ids: Sequence[int], principal: Principal | None) -> list[Bot | None]:
-        async with self._database.read() as connection:
-            return await _LISTING.many(connection, bot_ids, visible(principal))
-
-    async def of_users(
-        self,
-        uids: Sequence[int],
-        principal: Principal | None,
-        *,
-        filters: BotFilter | None = None,
-        order: str | None = None,
-        matching: Condition | None = None,
-        first: int = FIRST_DEFAULT,
-        after: str | None = None,
-    ) -> list[Page[Bot]]:
-        where = [visible(principal), *_conditions(filters or BotFilter())]
-        async with self._database.read() as connection:
-            return await _LISTING.pages_of(
-                connection, bots.c.uid, uids, *where, first=first, after=after, order=order, matching=matching
-            )
-
-    async def page(
-        self,
-        principal: Principal | None,
-        *,
-        filters: BotFilter | None = None,
-        order: str | None = None,
-        matching: Condition | None = None,
-        first: int = FIRST_DEFAULT,
-        after: str | None = None,
-        total: bool = False,
-    ) -> Page[Bot]:
-        where = [visible(principal), *_conditions(filters or BotFilter())]
-        async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
+    async def of_users(self, uids: Sequence[int], principal: Principal | None, **paging: Unpack[Paging]) -> list[Page[Bot]]:
+        """A page of each user's bots."""
+        return await self._pages_of(bots.c.uid, uids, principal, **paging)
 
     async def add(self, principal: Principal | None, values: Mapping[str, object]) -> Bot:
         """A bot of the caller; an admin may name another `uid`. Raises: Forbidden, BadUserInput, NotFound."""
@@ -139,11 +107,7 @@ async def must_read(write: Write, bot_id: int, principal: Principal | None) -> B
 
 
 def _conditions(filters: BotFilter) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = []
-    for name in ("uid", "active", "dry_run", "name"):
-        value = getattr(filters, name)
-        if value is not None:
-            where.append(bots.c[name] == value)
+    where = equal(bots, filters, ("uid", "active", "dry_run", "name"))
     if filters.search:
         where.append(bots.c.name.icontains(inputs.text("search", filters.search, 50), autoescape=True))
     return where

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
-from sqlalchemy import ColumnElement, delete, insert, select, true, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.bots import must_read as must_read_bot
-from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, may_write
 from fullon_master_api.apis.orm.order_inputs import account_of
-from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
+from fullon_master_api.apis.orm.owned import Owned, Paging, equal, owned_by, within
+from fullon_master_api.apis.orm.paging import Listing, Page
 from fullon_master_api.apis.orm.profit import ZERO, Fill, Ledger, Outcome
 from fullon_master_api.apis.orm.tables_trading import dry_trades
 from fullon_master_api.bus import trades_topic
@@ -44,54 +44,22 @@ class DryTradeFilter(Record, frozen=True, kw_only=True):
 
 
 def visible(principal: Principal | None) -> ColumnElement[bool]:
-    return true() if principal is None or principal.is_admin else dry_trades.c.uid == principal.uid
+    return owned_by(dry_trades.c.uid, principal)
 
 
-class DryTrades:
+class DryTrades(Owned[DryTrade, DryTradeFilter]):
     def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def get_many(self, trade_ids: Sequence[int], principal: Principal | None) -> list[DryTrade | None]:
-        async with self._database.read() as connection:
-            return await _LISTING.many(connection, trade_ids, visible(principal))
+        super().__init__(database, _LISTING, dry_trades.c.uid, _conditions)
 
     async def of_bots(
-        self,
-        bot_ids: Sequence[int],
-        principal: Principal | None,
-        *,
-        filters: DryTradeFilter | None = None,
-        order: str | None = None,
-        matching: Condition | None = None,
-        first: int = FIRST_DEFAULT,
-        after: str | None = None,
+        self, bot_ids: Sequence[int], principal: Principal | None, **paging: Unpack[Paging]
     ) -> list[Page[DryTrade]]:
-        where = [visible(principal), *_conditions(filters or DryTradeFilter())]
-        parent = dry_trades.c.bot_id
-        async with self._database.read() as connection:
-            return await _LISTING.pages_of(
-                connection, parent, bot_ids, *where, first=first, after=after, order=order, matching=matching
-            )
+        """A page of each bot's fills, newest first."""
+        return await self._pages_of(dry_trades.c.bot_id, bot_ids, principal, **paging)
 
     async def of_orders(self, order_ids: Sequence[int], principal: Principal | None) -> list[list[DryTrade]]:
         """Fills of each order, newest first."""
-        async with self._database.read() as connection:
-            return await _LISTING.lists_of(connection, dry_trades.c.order_id, order_ids, visible(principal))
-
-    async def page(
-        self,
-        principal: Principal | None,
-        *,
-        filters: DryTradeFilter | None = None,
-        order: str | None = None,
-        matching: Condition | None = None,
-        first: int = FIRST_DEFAULT,
-        after: str | None = None,
-        total: bool = False,
-    ) -> Page[DryTrade]:
-        where = [visible(principal), *_conditions(filters or DryTradeFilter())]
-        async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
+        return await self._lists_of(dry_trades.c.order_id, order_ids, principal)
 
     async def save(
         self, values: Mapping[str, object], *, principal: Principal | None = None, fence: Fence | None = None
@@ -210,13 +178,5 @@ async def _must_read(write: Write, trade_id: int | None, principal: Principal | 
 
 
 def _conditions(filters: DryTradeFilter) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = []
-    for name in ("bot_id", "ex_id", "order_id", "symbol", "side", "closingtrade"):
-        value = getattr(filters, name)
-        if value is not None:
-            where.append(dry_trades.c[name] == value)
-    if filters.created_from is not None:
-        where.append(dry_trades.c.created_at >= inputs.instant("created_from", filters.created_from))
-    if filters.created_to is not None:
-        where.append(dry_trades.c.created_at < inputs.instant("created_to", filters.created_to))
-    return where
+    names = ("bot_id", "ex_id", "order_id", "symbol", "side", "closingtrade")
+    return [*equal(dry_trades, filters, names), *within(dry_trades.c.created_at, filters, "created_from", "created_to")]

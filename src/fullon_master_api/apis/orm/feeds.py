@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, true, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.database import Database, Write, may_write
+from fullon_master_api.apis.orm.owned import owned_by
 from fullon_master_api.apis.orm.paging import Listing
 from fullon_master_api.apis.orm.strategies import must_read as must_read_strategy
 from fullon_master_api.apis.orm.tables import bots, exchanges, feeds, strategies, symbols
@@ -21,7 +22,7 @@ _CHANGEABLE: Final = ("symbol_id", "period", "compression", "order", "ex_id")
 
 
 def visible(principal: Principal | None) -> ColumnElement[bool]:
-    return true() if principal is None or principal.is_admin else bots.c.uid == principal.uid
+    return owned_by(bots.c.uid, principal)
 
 
 class Feeds:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
-from sqlalchemy import ColumnElement, insert, select, true, update
+from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from fullon_master_api.apis.orm import inputs
-from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, may_write
 from fullon_master_api.apis.orm.order_inputs import complete
-from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
+from fullon_master_api.apis.orm.owned import Owned, Paging, equal, owned_by, within
+from fullon_master_api.apis.orm.paging import Listing, Page
 from fullon_master_api.apis.orm.spellings import parse
 from fullon_master_api.apis.orm.tables import utc_now
 from fullon_master_api.apis.orm.tables_services import CommandKind, CommandState, commands
@@ -62,16 +62,12 @@ class OrderChange(Record, frozen=True, kw_only=True):
 
 
 def visible(principal: Principal | None) -> ColumnElement[bool]:
-    return true() if principal is None or principal.is_admin else orders.c.uid == principal.uid
+    return owned_by(orders.c.uid, principal)
 
 
-class Orders:
+class Orders(Owned[Order, OrderFilter]):
     def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def get_many(self, order_ids: Sequence[int], principal: Principal | None) -> list[Order | None]:
-        async with self._database.read() as connection:
-            return await _LISTING.many(connection, order_ids, visible(principal))
+        super().__init__(database, _LISTING, orders.c.uid, _conditions)
 
     async def by_client_ids(self, uid: int, client_order_ids: Sequence[str], principal: Principal | None) -> list[Order | None]:
         """Order of each of a user's own ids."""
@@ -91,49 +87,16 @@ class Orders:
         principal: Principal | None,
         *,
         filters: OrderFilter | None = None,
-        order: str | None = None,
-        matching: Condition | None = None,
-        first: int = FIRST_DEFAULT,
-        after: str | None = None,
+        **paging: Unpack[Paging],
     ) -> list[Page[Order]]:
         """A page of each bot's orders, newest first, of those that the caller may see."""
-        where = [visible(principal), *_conditions(filters or OrderFilter())]
-        async with self._database.read() as connection:
-            return await _LISTING.pages_of(
-                connection, orders.c.bot_id, bot_ids, *where, first=first, after=after, order=order, matching=matching
-            )
+        return await self._pages_of(orders.c.bot_id, bot_ids, principal, filters=filters, **paging)
 
     async def of_accounts(
-        self,
-        ex_ids: Sequence[int],
-        principal: Principal | None,
-        *,
-        filters: OrderFilter | None = None,
-        order: str | None = None,
-        matching: Condition | None = None,
-        first: int = FIRST_DEFAULT,
-        after: str | None = None,
+        self, ex_ids: Sequence[int], principal: Principal | None, **paging: Unpack[Paging]
     ) -> list[Page[Order]]:
-        where = [visible(principal), *_conditions(filters or OrderFilter())]
-        async with self._database.read() as connection:
-            return await _LISTING.pages_of(
-                connection, orders.c.ex_id, ex_ids, *where, first=first, after=after, order=order, matching=matching
-            )
-
-    async def page(
-        self,
-        principal: Principal | None,
-        *,
-        filters: OrderFilter | None = None,
-        order: str | None = None,
-        matching: Condition | None = None,
-        first: int = FIRST_DEFAULT,
-        after: str | None = None,
-        total: bool = False,
-    ) -> Page[Order]:
-        where = [visible(principal), *_conditions(filters or OrderFilter())]
-        async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
+        """The same of each account."""
+        return await self._pages_of(orders.c.ex_id, ex_ids, principal, **paging)
 
     async def open_of(self, ex_id: int, *, dry_run: bool) -> list[Order]:
         """Every open order of an account, oldest first, for the account service."""
@@ -290,15 +253,6 @@ def _is_older(status: OrderStatus, now: OrderStatus) -> bool:
 
 
 def _conditions(filters: OrderFilter) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = []
-    for name in ("uid", "bot_id", "ex_id", "exchange", "symbol", "side", "dry_run", "client_order_id"):
-        value = getattr(filters, name)
-        if value is not None:
-            where.append(orders.c[name] == value)
-    if filters.statuses is not None:
-        where.append(orders.c.status.in_(filters.statuses))
-    if filters.created_from is not None:
-        where.append(orders.c.created_at >= inputs.instant("created_from", filters.created_from))
-    if filters.created_to is not None:
-        where.append(orders.c.created_at < inputs.instant("created_to", filters.created_to))
-    return where
+    names = ("uid", "bot_id", "ex_id", "exchange", "symbol", "side", "dry_run", "client_order_id")
+    statuses = [] if filters.statuses is None else [orders.c.status.in_(filters.statuses)]
+    return [*equal(orders, filters, names), *statuses, *within(orders.c.created_at, filters, "created_from", "created_to")]

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, delete, insert, select, true, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.bots import must_read as must_read_bot
 from fullon_master_api.apis.orm.database import Database, may_write
+from fullon_master_api.apis.orm.owned import owned_by
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
 from fullon_master_api.apis.orm.tables import bots, simulations
 from fullon_master_api.errors import BadUserInput, NotFound
@@ -29,7 +30,7 @@ _LISTING: Final = Listing(
 
 
 def visible(principal: Principal | None) -> ColumnElement[bool]:
-    return true() if principal is None or principal.is_admin else bots.c.uid == principal.uid
+    return owned_by(bots.c.uid, principal)
 
 
 class Simulations:

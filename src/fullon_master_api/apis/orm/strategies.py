@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, delete, insert, select, true, update
+from sqlalchemy import ColumnElement, Table, delete, insert, select, update
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.bots import must_read as must_read_bot
-from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, chunks, may_write
-from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
+from fullon_master_api.apis.orm.owned import Owned, equal, owned_by
+from fullon_master_api.apis.orm.paging import Listing
 from fullon_master_api.apis.orm.tables import bots, strategies, strategies_params
 from fullon_master_api.apis.orm.templates import TEMPLATES
 from fullon_master_api.errors import BadUserInput, NotFound
@@ -38,42 +38,20 @@ class StrategyFilter(Record, frozen=True, kw_only=True):
 
 
 def visible(principal: Principal | None) -> ColumnElement[bool]:
-    return true() if principal is None or principal.is_admin else bots.c.uid == principal.uid
+    return owned_by(bots.c.uid, principal)
 
 
-class Strategies:
+class Strategies(Owned[Strategy, StrategyFilter]):
     def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def get_many(self, str_ids: Sequence[int], principal: Principal | None) -> list[Strategy | None]:
-        async with self._database.read() as connection:
-            return await _LISTING.many(connection, str_ids, visible(principal))
+        super().__init__(database, _LISTING, bots.c.uid, _conditions)
 
     async def of_bots(self, bot_ids: Sequence[int], principal: Principal | None) -> list[list[Strategy]]:
-        async with self._database.read() as connection:
-            return await _LISTING.lists_of(connection, strategies.c.bot_id, bot_ids, visible(principal))
+        """Strategies of each bot."""
+        return await self._lists_of(strategies.c.bot_id, bot_ids, principal)
 
     async def of_users(self, uids: Sequence[int], principal: Principal | None) -> list[list[Strategy]]:
         """Strategies of all bots of each user."""
-        async with self._database.read() as connection:
-            return await _LISTING.lists_of(connection, bots.c.uid, uids, visible(principal))
-
-    async def page(
-        self,
-        principal: Principal | None,
-        *,
-        filters: StrategyFilter | None = None,
-        order: str | None = None,
-        matching: Condition | None = None,
-        first: int = FIRST_DEFAULT,
-        after: str | None = None,
-        total: bool = False,
-    ) -> Page[Strategy]:
-        chosen = filters or StrategyFilter()
-        given = {name: getattr(chosen, name) for name in chosen.__struct_fields__}
-        where = [visible(principal), *(strategies.c[name] == value for name, value in given.items() if value is not None)]
-        async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
+        return await self._lists_of(bots.c.uid, uids, principal)
 
     async def params_of(self, str_ids: Sequence[int], principal: Principal | None) -> list[dict[str, str]]:
         """Parameters of each strategy, aligned; empty where there is none for this caller."""
@@ -155,3 +133,7 @@ async def write_params(write: Write, table: Table, owner: Mapping[str, Any], par
         where = [table.c[key] == owner[key] for key in owner]
         await write.connection.execute(delete(table).where(*where, table.c.name == name))
         await write.connection.execute(insert(table).values(**owner, **row))
+
+
+def _conditions(filters: StrategyFilter) -> list[ColumnElement[bool]]:
+    return equal(strategies, filters, filters.__struct_fields__)

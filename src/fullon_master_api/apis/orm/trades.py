@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from sqlalchemy import ColumnElement, insert, or_, select, true
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.bots import must_read as must_read_bot
-from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, may_write
 from fullon_master_api.apis.orm.order_inputs import account_of
-from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
+from fullon_master_api.apis.orm.owned import Owned, Paging, equal, owned_by, within
+from fullon_master_api.apis.orm.paging import Listing, Page
 from fullon_master_api.apis.orm.profit import ONE, ZERO, Fill, Ledger, quote_fee
 from fullon_master_api.apis.orm.tables import bots, exchanges
 from fullon_master_api.apis.orm.tables_trading import orders, trades
@@ -61,53 +61,20 @@ class TradeFilter(Record, frozen=True, kw_only=True):
 
 
 def visible(principal: Principal | None) -> ColumnElement[bool]:
-    return true() if principal is None or principal.is_admin else trades.c.uid == principal.uid
+    return owned_by(trades.c.uid, principal)
 
 
-class Trades:
+class Trades(Owned[Trade, TradeFilter]):
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database, _LISTING, trades.c.uid, _conditions)
 
-    async def get_many(self, trade_ids: Sequence[int], principal: Principal | None) -> list[Trade | None]:
-        async with self._database.read() as connection:
-            return await _LISTING.many(connection, trade_ids, visible(principal))
-
-    async def of_bots(
-        self,
-        bot_ids: Sequence[int],
-        principal: Principal | None,
-        *,
-        filters: TradeFilter | None = None,
-        order: str | None = None,
-        matching: Condition | None = None,
-        first: int = FIRST_DEFAULT,
-        after: str | None = None,
-    ) -> list[Page[Trade]]:
-        where = [visible(principal), *_conditions(filters or TradeFilter())]
-        async with self._database.read() as connection:
-            return await _LISTING.pages_of(
-                connection, trades.c.bot_id, bot_ids, *where, first=first, after=after, order=order, matching=matching
-            )
+    async def of_bots(self, bot_ids: Sequence[int], principal: Principal | None, **paging: Unpack[Paging]) -> list[Page[Trade]]:
+        """A page of each bot's fills, newest first."""
+        return await self._pages_of(trades.c.bot_id, bot_ids, principal, **paging)
 
     async def of_orders(self, order_ids: Sequence[int], principal: Principal | None) -> list[list[Trade]]:
         """Fills of each order, newest first."""
-        async with self._database.read() as connection:
-            return await _LISTING.lists_of(connection, trades.c.order_id, order_ids, visible(principal))
-
-    async def page(
-        self,
-        principal: Principal | None,
-        *,
-        filters: TradeFilter | None = None,
-        order: str | None = None,
-        matching: Condition | None = None,
-        first: int = FIRST_DEFAULT,
-        after: str | None = None,
-        total: bool = False,
-    ) -> Page[Trade]:
-        where = [visible(principal), *_conditions(filters or TradeFilter())]
-        async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
+        return await self._lists_of(trades.c.order_id, order_ids, principal)
 
     async def save_trades(
         self,
@@ -266,13 +233,5 @@ async def _insert(write: Write, row: dict[str, Any], ledger: Ledger) -> Trade:
 
 
 def _conditions(filters: TradeFilter) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = []
-    for name in ("bot_id", "ex_id", "order_id", "symbol", "side"):
-        value = getattr(filters, name)
-        if value is not None:
-            where.append(trades.c[name] == value)
-    if filters.from_time is not None:
-        where.append(trades.c.time >= inputs.instant("from_time", filters.from_time))
-    if filters.to_time is not None:
-        where.append(trades.c.time < inputs.instant("to_time", filters.to_time))
-    return where
+    names = ("bot_id", "ex_id", "order_id", "symbol", "side")
+    return [*equal(trades, filters, names), *within(trades.c.time, filters, "from_time", "to_time")]

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.columns import ID_MAX
-from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, Write, chunks, may_write, must_be_admin, sees_all
-from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
+from fullon_master_api.apis.orm.owned import Owned, equal, owned_by
+from fullon_master_api.apis.orm.paging import Listing
 from fullon_master_api.apis.orm.tables import refresh_tokens, users, utc_now
 from fullon_master_api.errors import BadUserInput, Conflict, Forbidden, NotFound, TokenExpired, Unauthenticated
 from fullon_master_api.model import Principal, Record, Role, User
@@ -56,39 +56,17 @@ class UserFilter(Record, frozen=True, kw_only=True):
 
 
 def visible(principal: Principal | None) -> ColumnElement[bool]:
-    return true() if principal is None or principal.is_admin else users.c.uid == principal.uid
+    return owned_by(users.c.uid, principal)
 
 
-class Users:
+class Users(Owned[User, UserFilter]):
     def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def get_many(self, uids: Sequence[int], principal: Principal | None) -> list[User | None]:
-        async with self._database.read() as connection:
-            return await _LISTING.many(connection, uids, visible(principal))
+        super().__init__(database, _LISTING, users.c.uid, _conditions)
 
     async def by_mails(self, mails: Sequence[str], principal: Principal | None) -> list[User | None]:
         """User of each mail, spelled exactly."""
         async with self._database.read() as connection:
             return await _LISTING.many(connection, mails, visible(principal), by=users.c.mail)
-
-    async def page(
-        self,
-        principal: Principal | None,
-        *,
-        filters: UserFilter | None = None,
-        order: str | None = None,
-        matching: Condition | None = None,
-        first: int = FIRST_DEFAULT,
-        after: str | None = None,
-        total: bool = False,
-        offset: int = 0,
-    ) -> Page[User]:
-        where = [visible(principal), *_conditions(filters or UserFilter())]
-        async with self._database.read() as connection:
-            return await _LISTING.page(
-                connection, *where, first=first, after=after, order=order, matching=matching, total=total, offset=offset
-            )
 
     async def credentials_by_mail(self, mail: str) -> Credentials | None:
         async with self._database.read() as connection:
@@ -240,11 +218,7 @@ class Users:
 
 
 def _conditions(filters: UserFilter) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = []
-    if filters.active is not None:
-        where.append(users.c.active == filters.active)
-    if filters.role is not None:
-        where.append(users.c.role == filters.role)
+    where = equal(users, filters, ("active", "role"))
     if filters.search:
         part = inputs.text("search", filters.search, 80)
         where.append(or_(*(users.c[name].icontains(part, autoescape=True) for name in ("name", "lastname", "mail"))))
