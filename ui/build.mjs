@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { getIntrospectionQuery } from "graphql";
 import { writeOperations } from "./operations.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -28,7 +29,7 @@ const shared = {
   target: ["es2022"],
 };
 
-await writeOperations(join(here, "source", "dashboard"), join(here, "..", "schema", "schema.graphql"));
+const operations = await writeOperations(join(here, "source", "dashboard"), join(here, "..", "schema", "schema.graphql"));
 execFileSync(process.execPath, [packageFile("typescript", "bin/tsc"), "--project", here], { stdio: "inherit" });
 
 await rm(target, { recursive: true, force: true });
@@ -37,7 +38,7 @@ await mkdir(target, { recursive: true });
 await Promise.all([
   build({
     ...shared,
-    entryPoints: { graphiql: "source/graphiql.jsx", swagger: "source/swagger.js", redoc: "source/redoc.js", dashboard: "source/dashboard/main.tsx" },
+    entryPoints: { graphiql: "source/graphiql.jsx", swagger: "source/swagger.js", redoc: "source/redoc.js", dashboard: "source/dashboard/main.tsx", door: "source/door.ts" },
     format: "esm",
     jsx: "automatic",
     loader: { ".ttf": "file", ".woff2": "file" },
@@ -53,6 +54,11 @@ await Promise.all([
     format: "iife",
   }),
 ]);
+
+// What these pages send, for servers that run trusted documents only. GraphiQL asks for the schema as its properties in
+// graphiql.jsx say.
+const introspection = getIntrospectionQuery({ inputValueDeprecation: true, schemaDescription: true });
+await writeFile(join(target, "operations.json"), JSON.stringify([...operations, introspection]));
 
 // Swagger UI and Redoc ship ready bundles: they are copied with their licences.
 for (const [name, file, as] of [

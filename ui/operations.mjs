@@ -1,4 +1,4 @@
-// Writes `generated.ts`: the dashboard's operations as texts, each with the types of its answer and variables.
+// Writes `generated.ts`: the pages' operations as texts, each with the types of its answer and variables.
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { codegen } from "@graphql-codegen/core";
@@ -29,6 +29,7 @@ function fragmentsOf(definition, all, found = new Set()) {
   return found;
 }
 
+// Answers the texts as they are sent, by which a server that runs trusted documents only knows them.
 export async function writeOperations(folder, schemaFile) {
   const document = parse(await readFile(join(folder, "operations.graphql"), "utf8"));
   const schema = parse(await readFile(schemaFile, "utf8"), { noLocation: true });
@@ -48,8 +49,11 @@ export async function writeOperations(folder, schemaFile) {
       const name = definition.name.value;
       const text = [definition, ...[...fragmentsOf(definition, fragments)].map((one) => fragments.get(one))].map(print).join("\n");
       const type = name + capital(definition.operation);
-      return `export const ${name}: Operation<${type}, ${type}Variables> = { name: "${name}", text: ${JSON.stringify(text)} };`;
+      const line = `export const ${name}: Operation<${type}, ${type}Variables> = { name: "${name}", text: ${JSON.stringify(text)} };`;
+      return { text, line };
     });
-  const lines = ["// Made by operations.mjs from operations.graphql and the printed schema.", types, OPERATION, ...operations, ""];
+  const made = operations.map(({ line }) => line);
+  const lines = ["// Made by operations.mjs from operations.graphql and the printed schema.", types, OPERATION, ...made, ""];
   await writeFile(join(folder, "generated.ts"), lines.join("\n"));
+  return operations.map(({ text }) => text);
 }

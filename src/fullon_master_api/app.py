@@ -25,7 +25,7 @@ from fullon_master_api.auth.sessions import Sessions
 from fullon_master_api.auth.throttle import LoginThrottle
 from fullon_master_api.bus import DISCONNECTS_TOPIC, Bus, open_bus
 from fullon_master_api.bus.connection import RedisOptions
-from fullon_master_api.errors import Unauthenticated
+from fullon_master_api.errors import Forbidden, Unauthenticated
 from fullon_master_api.executor.engine import Engine, Limits
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Bot, Disconnect, ExchangeAccount, Principal, Record, Role, ServiceName
@@ -49,12 +49,13 @@ from fullon_master_api.services.supervisor import Supervisor
 from fullon_master_api.services.wiring import build_manager, build_supervisor
 from fullon_master_api.settings import Settings
 from fullon_master_api.tracing import record_as_set_up
+from fullon_master_api.transport.desk import is_among
 from fullon_master_api.transport.direct import DirectPosts
 from fullon_master_api.transport.figures import HubCollector
 from fullon_master_api.transport.headers import SecureHeaders
 from fullon_master_api.transport.hub import Hub
 from fullon_master_api.transport.routes import graphql_routes
-from fullon_master_api.web.pages import graphiql_page, mount_pages
+from fullon_master_api.web.pages import graphiql_door_page, graphiql_page, mount_pages, own_documents
 
 log = get_logger(__name__)
 
@@ -100,8 +101,14 @@ class MasterGateway:
     def _context(self, principal: Principal | None, request_id: str) -> Context:
         return Context(self.stores, principal, request_id)
 
-    async def _page(self, request: Request) -> Response:
-        return graphiql_page(graphql_path=GRAPHQL_PATH, root_path=request.scope.get("root_path", ""))
+    async def _page(self, request: Request, visitor: Principal | None) -> Response:
+        """GraphiQL for whom the settings name; a login for who may still turn out to be one of them."""
+        audience, root_path = self.settings.graphiql, request.scope.get("root_path", "")
+        if is_among(audience, visitor):
+            return graphiql_page(graphql_path=GRAPHQL_PATH, root_path=root_path)
+        if visitor is not None:
+            raise Forbidden(f"GraphiQL is for {audience} only")
+        return graphiql_door_page(graphql_path=GRAPHQL_PATH, root_path=root_path)
 
     def _build_app(self) -> FastAPI:
         settings, stores = self.settings, self.stores
@@ -158,7 +165,7 @@ class MasterGateway:
             )
 
     def _mount_graphql(self, app: FastAPI, rates: Rates) -> None:
-        page = self._page if self.settings.graphiql_enabled else None
+        page = self._page if self.settings.graphiql != "nobody" else None
         graphql = graphql_routes(
             self.engine,
             self.hub,
@@ -168,6 +175,7 @@ class MasterGateway:
             path=GRAPHQL_PATH,
             page=page,
             find_document=self.stores.orm.documents.text_of,
+            own_documents=own_documents(),
             rates=rates,
         )
         app.include_router(graphql)

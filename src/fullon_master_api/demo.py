@@ -120,8 +120,8 @@ async def open_demo(
             credentials_key=made.credentials_key,
             exchange_urls={"kraken": paper.url},
         )
-        if "introspection" not in settings.model_fields_set:
-            settings = settings.model_copy(update={"introspection": "everyone"})
+        open_to_all = {name: "everyone" for name in ("introspection", "graphiql") if name not in settings.model_fields_set}
+        settings = settings.model_copy(update=open_to_all)
         await _install(settings, made, demo_symbols(markets))
         yield settings
 

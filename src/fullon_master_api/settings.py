@@ -20,6 +20,10 @@ Words = Annotated[list[str], NoDecode]
 """A list: JSON (`["a", "b"]`) or words between commas (`a,b`)."""
 
 
+Audience = Literal["everyone", "users", "admins", "nobody"]
+"""Whom something is shown to; users are those who are signed in."""
+
+
 class Settings(BaseSettings):
     """Each field is the environment variable of the same name in capitals. Units end the name, seconds where none is said."""
 
@@ -161,8 +165,8 @@ class Settings(BaseSettings):
     socket_connections_per_address_max: int = Field(1_000, ge=1)
 
     # What clients may ask: the schema itself, and documents that nobody knows.
-    introspection: Literal["everyone", "users", "admins", "nobody"] = "users"
-    graphiql_enabled: bool = True
+    introspection: Audience = "users"
+    graphiql: Audience = "users"
     persisted_queries_max: int = Field(1_000, ge=0, le=100_000)
     persisted_queries_bytes_max: int = Field(5_000_000, ge=1_000)
     trusted_documents_only: bool = False

@@ -100,6 +100,8 @@ def test_only_a_browser_wants_a_page(accept: str | None, expected: bool) -> None
 def test_the_dashboard_is_told_where_graphql_is() -> None:
     page = bytes(pages.dashboard_page(root_path="/fullon").body).decode()
     assert 'data-graphql="/fullon/graphql"' in page
+    assert "data-graphiql" in page
+    assert b"data-graphiql" not in pages.dashboard_page(graphiql=False).body
     assert 'src="/fullon/static/dashboard.js"' in page
 
 

@@ -23,9 +23,18 @@ socketUrl.protocol = socketUrl.protocol === "https:" ? "wss:" : "ws:";
 // A client for each set of headers is made by the fetcher, so a changed token opens a new socket.
 const send = createGraphiQLFetcher({ url: path, subscriptionUrl: socketUrl.href });
 
+// GraphiQL asks for the schema once before its editor of headers holds the session, and would keep that refusal on show.
+function withSession(options) {
+  const session = readSession();
+  const names = Object.keys(options?.headers ?? {}).map((name) => name.toLowerCase());
+  if (!session || names.includes("authorization")) return options;
+  return { ...options, headers: { ...options?.headers, Authorization: `Bearer ${session.token}` } };
+}
+
 // GraphiQL finds out a moment after a change which operation its editor holds. Whoever opens a tab and runs it at once would
 // send the name and the kind of the operation before; so both are taken from the text that is sent.
 function fetcher(request, options) {
+  if (request.operationName === "IntrospectionQuery") return send(request, withSession(options));
   let documentAST;
   try {
     documentAST = parse(request.query);

@@ -6,6 +6,11 @@ import { forget, renew, signIn, signOut } from "./session";
 
 export const SessionContext = createContext(null);
 
+// Where the page was entered by a door, whoever is signed in no longer stands before it again.
+function leavePage() {
+  if (document.getElementById("root").dataset.door !== undefined) window.location.reload();
+}
+
 function SignedIn({ path, session, setSession, setNotice }) {
   const leave = async () => {
     setSession(null);
@@ -14,6 +19,7 @@ function SignedIn({ path, session, setSession, setNotice }) {
     } catch (error) {
       setNotice(`Signed out here; the server did not confirm it: ${error.message}`);
     }
+    leavePage();
   };
   return (
     <div className="fullon-box">
@@ -35,7 +41,7 @@ function SignIn({ path, setSession, notice, setNotice }) {
     setBusy(true);
     setNotice("");
     try {
-      setSession(await signIn(path, form.get("mail"), form.get("password")));
+      setSession(await signIn(path, form.get("mail"), form.get("password"), form.get("totp")));
     } catch (error) {
       setNotice(error.message);
       setBusy(false);
@@ -50,6 +56,10 @@ function SignIn({ path, setSession, notice, setNotice }) {
       <label>
         Password
         <input name="password" type="password" autoComplete="current-password" required />
+      </label>
+      <label>
+        Code, if you use a second factor
+        <input name="totp" inputMode="numeric" autoComplete="one-time-code" />
       </label>
       <button type="submit" className="graphiql-button graphiql-button-success" disabled={busy}>
         Sign in
@@ -147,6 +157,7 @@ export function SessionHeaders() {
         forget();
         setSession(null);
         setNotice(`Your session has ended, sign in again: ${error.message}`);
+        leavePage();
       }
     };
     const timer = setTimeout(renewSoon, Math.max(0, (session.expiresMs - Date.now()) * 0.9));

@@ -1,9 +1,7 @@
 // Who is signed in on this page: one session, kept until the browser tab closes.
+import { Login, Logout, RefreshToken } from "./dashboard/generated";
+
 const KEY = "fullon:session";
-const FIELDS = "accessToken refreshToken expiresIn user { mail role } userErrors { message }";
-const LOGIN = `mutation Login($input: LoginInput!) { login(input: $input) { ${FIELDS} } }`;
-const REFRESH = `mutation Refresh($input: RefreshTokenInput!) { refreshToken(input: $input) { ${FIELDS} } }`;
-const LOGOUT = "mutation Logout($input: LogoutInput!) { logout(input: $input) { userErrors { message } } }";
 
 export interface Session {
   token: string;
@@ -40,13 +38,13 @@ function keep({ accessToken, refreshToken, expiresIn, user }: Payload): Session 
   return session;
 }
 
-export async function signIn(path: string, mail: string, password: string): Promise<Session> {
-  return keep(await post(path, LOGIN, { mail, password }));
+export async function signIn(path: string, mail: string, password: string, totp = ""): Promise<Session> {
+  return keep(await post(path, Login.text, totp ? { mail, password, totp } : { mail, password }));
 }
 
 // A session is renewed in the last tenth of its life, so that an open page stays signed in.
 export async function renew(path: string, session: Session): Promise<Session> {
-  return keep(await post(path, REFRESH, { refreshToken: session.refreshToken }));
+  return keep(await post(path, RefreshToken.text, { refreshToken: session.refreshToken }));
 }
 
 export function forget(): void {
@@ -56,5 +54,5 @@ export function forget(): void {
 // The page forgets the session even when the server cannot be asked to end it; the caller hears of that.
 export async function signOut(path: string, session: Session): Promise<void> {
   forget();
-  await post(path, LOGOUT, { refreshToken: session.refreshToken }, session.token);
+  await post(path, Logout.text, { refreshToken: session.refreshToken }, session.token);
 }

@@ -35,7 +35,7 @@ def root_router(settings: Settings) -> APIRouter:
     @router.get("/", summary="What this server is", response_model=Root)
     async def root(request: Request) -> Response | Root:
         if wants_page(request.headers.get("accept")):
-            return dashboard_page(root_path=request.scope.get("root_path", ""))
+            return dashboard_page(root_path=request.scope.get("root_path", ""), graphiql=settings.graphiql != "nobody")
         return body
 
     return router

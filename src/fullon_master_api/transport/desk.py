@@ -13,7 +13,7 @@ from fullon_master_api.auth.rates import Caller, Rates
 from fullon_master_api.executor.answers import Answer, DocumentError, refusal
 from fullon_master_api.executor.engine import Engine, Prepared
 from fullon_master_api.model import Principal
-from fullon_master_api.settings import Settings
+from fullon_master_api.settings import Audience, Settings
 from fullon_master_api.transport.hub import Hub, MakeContext
 from fullon_master_api.transport.persisted import PersistedDocuments
 from fullon_master_api.transport.protocols import Operation
@@ -68,10 +68,14 @@ class Desk:
 
     def may_introspect(self, principal: Principal | None) -> bool:
         """Whether the schema is shown to this caller."""
-        allowed = self.settings.introspection
-        if allowed == "everyone" or principal is None:
-            return allowed == "everyone"
-        return allowed == "users" or (allowed == "admins" and principal.is_admin)
+        return is_among(self.settings.introspection, principal)
+
+
+def is_among(audience: Audience, principal: Principal | None) -> bool:
+    """Whether this caller is one of those whom something is shown to."""
+    if audience == "everyone" or principal is None:
+        return audience == "everyone"
+    return audience == "users" or (audience == "admins" and principal.is_admin)
 
 
 def _without_suggestion(error: GraphQLError) -> GraphQLError:

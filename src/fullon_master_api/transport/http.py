@@ -38,8 +38,8 @@ PART_HEAD: Final = b"\r\n---\r\ncontent-type: application/json; charset=utf-8\r\
 PARTS_END: Final = b"\r\n-----\r\n"
 NO_STORE: Final = (b"cache-control", b"no-store")
 
-Page = Callable[[Request], Awaitable[Response]]
-"""Answers a browser that opens `/graphql`: GraphiQL."""
+Page = Callable[[Request, Principal | None], Awaitable[Response]]
+"""Answers a browser that opens `/graphql`, with what of GraphiQL this visitor may see. Raises Forbidden where that is nothing."""
 
 
 class BadRequest(BadUserInput):
@@ -98,11 +98,11 @@ class HttpEndpoint:
         self._page = page
 
     async def __call__(self, request: Request) -> Response:
-        if request.method == "GET" and self._page is not None and prefers_html(request.headers.get("accept", "")):
-            return await self._page(request)
         edge_id: str | None = request.scope.get("state", {}).get("request_id")
         asked = Asked(request, edge_id or request_id_of(request.headers), choose_media(request.headers.get("accept")) or JSON)
         try:
+            if request.method == "GET" and self._page is not None and prefers_html(request.headers.get("accept", "")):
+                return await self._page(request, await self._visitor(request))
             return await self._answer(asked)
         except DocumentError as error:
             return _response(asked, error.answer(asked.request_id), status=_document_status(asked))
@@ -140,6 +140,11 @@ class HttpEndpoint:
             raise
         self._desk.rates.spend(_caller(request, principal))
         return principal
+
+    async def _visitor(self, request: Request) -> Principal | None:
+        """Who opens a page. A browser that opens an address sends no credential, and pages are not counted."""
+        given = "authorization" in request.headers or self._desk.settings.api_key_header_name in request.headers
+        return await self._admit(request) if given else None
 
     async def _open_stream(
         self, asked: Asked, operation: Operation, principal: Principal | None, ranges: Mapping[str, float]

@@ -5,10 +5,11 @@ Sources: Apollo's protocol of automatic persisted queries; the GraphQL-over-HTTP
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from time import monotonic
+from types import MappingProxyType
 from typing import Final
 
 from fullon_master_api.errors import BadUserInput, Forbidden, GatewayError, PersistedQueryNotFound, PersistedQueryNotSupported
@@ -35,10 +36,16 @@ def _trusted_bytes(_key: Key, known: tuple[float, str]) -> int:
 
 
 class PersistedDocuments:
-    """Finds the text of an operation that came with a hash, and turns away what is not trusted where only that may run."""
+    """Finds the text of an operation that came with a hash, and turns away what is not trusted where only that may run.
 
-    def __init__(self, settings: Settings, find: FindDocument | None = None) -> None:
+    `own` are the documents of this server's pages, by their SHA-256: they are always trusted.
+    """
+
+    def __init__(
+        self, settings: Settings, find: FindDocument | None = None, own: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._find = find
+        self._own = own
         self._trusted_only = settings.trusted_documents_only
         self._automatic = settings.persisted_queries_max > 0 and not self._trusted_only
         bytes_max = settings.persisted_queries_bytes_max
@@ -83,8 +90,9 @@ class PersistedDocuments:
         raise PersistedQueryNotSupported("PersistedQueryNotSupported")
 
     async def _trusted_text(self, document_id: str) -> str | None:
-        if self._find is None:
-            return None
+        own = self._own.get(document_id)
+        if own is not None or self._find is None:
+            return own
         key, now_s = (document_id, None), monotonic()
         known = self._trusted.get(key)
         if known is not None and now_s < known[0]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter
 from starlette.routing import Route, WebSocketRoute
 
@@ -36,13 +38,14 @@ def graphql_routes(
     path: str = "/graphql",
     page: Page | None = None,
     find_document: FindDocument | None = None,
+    own_documents: Mapping[str, str] | None = None,
     rates: Rates | None = None,
 ) -> GraphqlRoutes:
     """`path` for requests and sockets. `page` answers a browser that opens it; None where there is no GraphiQL.
 
-    `find_document` knows the trusted documents; without it there are none. `rates` is shared with
-    the REST routes where there are any.
+    `find_document` knows the trusted documents; without it there are none but `own_documents`, those of the server's own
+    pages by their SHA-256. `rates` is shared with the REST routes where there are any.
     """
-    documents = PersistedDocuments(settings, find_document)
+    documents = PersistedDocuments(settings, find_document, own_documents or {})
     desk = Desk(engine, hub, authenticate, make_context, settings, documents, rates or Rates.from_settings(settings))
     return GraphqlRoutes(desk, path, page)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from html import escape
 from pathlib import Path
 from typing import Final
@@ -48,6 +50,14 @@ def pages_are_built() -> bool:
     return (BUILT / "graphiql.js").is_file()
 
 
+def own_documents() -> dict[str, str]:
+    """The GraphQL texts that these pages send, by their SHA-256; none where the pages were not built."""
+    if not pages_are_built():
+        return {}
+    texts: list[str] = json.loads((BUILT / "operations.json").read_bytes())
+    return {sha256(text.encode()).hexdigest(): text for text in texts}
+
+
 def wants_page(accept: str | None) -> bool:
     """Whether this `Accept` header is a browser's: it names HTML, which no GraphQL or REST client does."""
     return "text/html" in (accept or "").lower()
@@ -64,14 +74,25 @@ def graphiql_page(*, graphql_path: str = "/graphql", root_path: str = "") -> HTM
     )
 
 
-def dashboard_page(*, graphql_path: str = "/graphql", root_path: str = "") -> HTMLResponse:
-    """The dashboard, which asks and watches through the GraphQL endpoint at `graphql_path`."""
+def graphiql_door_page(*, graphql_path: str = "/graphql", root_path: str = "") -> HTMLResponse:
+    """A login that then asks the server for GraphiQL with the visitor's token."""
+    return _page(
+        "GraphiQL",
+        scripts=["door.js"],
+        styles=["door.css"],
+        root_path=root_path,
+        data={"graphql": root_path + graphql_path},
+    )
+
+
+def dashboard_page(*, graphql_path: str = "/graphql", root_path: str = "", graphiql: bool = True) -> HTMLResponse:
+    """The dashboard, which asks and watches through the GraphQL endpoint at `graphql_path`, and with `graphiql` names it."""
     return _page(
         "Fullon",
         scripts=["dashboard.js"],
         styles=["dashboard.css"],
         root_path=root_path,
-        data={"graphql": root_path + graphql_path},
+        data={"graphql": root_path + graphql_path} | ({"graphiql": ""} if graphiql else {}),
     )
 
 
@@ -128,7 +149,7 @@ def _page(
     """One page: a root element that carries its settings as data attributes, and files of this server."""
     headers = HEADERS | {
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "Vary": "Accept",
+        "Vary": "Accept, Authorization",
     }
     if not pages_are_built():
         text = f"<h1>The pages were not built</h1><p>To build them {escape(HOW_TO_BUILD)}. The API itself works without them.</p>"

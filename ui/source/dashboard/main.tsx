@@ -25,7 +25,7 @@ function SignIn({ enter, notice }: { enter: (session: Session) => void; notice: 
     const form = new FormData(event.currentTarget);
     setProblem("");
     try {
-      enter(await signIn(path, String(form.get("mail")), String(form.get("password"))));
+      enter(await signIn(path, String(form.get("mail")), String(form.get("password")), String(form.get("totp"))));
     } catch (error) {
       setProblem((error as Error).message);
     }
@@ -41,6 +41,10 @@ function SignIn({ enter, notice }: { enter: (session: Session) => void; notice: 
         <label>
           Password
           <input name="password" type="password" autoComplete="current-password" required />
+        </label>
+        <label>
+          Code, if you use a second factor
+          <input name="totp" inputMode="numeric" autoComplete="one-time-code" />
         </label>
         <button type="submit" className="buy">
           Sign in
@@ -100,9 +104,11 @@ function Floor({ session, leave }: { session: Session; leave: () => void }) {
       <header className="top">
         <h1>Fullon</h1>
         <ConnectionState server={server} />
-        <nav aria-label="Elsewhere">
-          <a href={path}>GraphiQL</a>
-        </nav>
+        {root.dataset.graphiql !== undefined && (
+          <nav aria-label="Elsewhere">
+            <a href={path}>GraphiQL</a>
+          </nav>
+        )}
         <span className="who">{session.mail}</span>
         <button type="button" onClick={toggleTheme}>
           {chosenTheme === "dark" ? "Light" : "Dark"}
