@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import subprocess
@@ -14,18 +15,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from fullon_master_api.apis.orm import open_orm
-from fullon_master_api.auth.jwt import verify_token
+from fullon_master_api.apis.orm import Secrets, open_orm
+from fullon_master_api.auth.jwt import Signer
 from fullon_master_api.auth.totp import totp_code, totp_matches
 from fullon_master_api.cli import cli
+from fullon_master_api.errors import Unavailable
 from fullon_master_api.settings import Settings
 
 SECRET = "a secret that is long enough to sign with"
 
 
-def fullon(*words: str, folder: Path, typed: str | None = None) -> Result:
+def fullon(*words: str, folder: Path, typed: str | None = None, **settings: str) -> Result:
     """The command in this process: `exit_code`, `stdout`, `stderr`."""
-    env = {"DATA_DIR": str(folder), "JWT_SECRET_KEY": SECRET, "NO_COLOR": "1", "COLUMNS": "120", "TERM": "dumb"}
+    env = {"DATA_DIR": str(folder), "JWT_SECRET_KEY": SECRET, "NO_COLOR": "1", "COLUMNS": "120", "TERM": "dumb"} | settings
     return CliRunner(env=env).invoke(cli, list(words), input=typed)
 
 
@@ -39,6 +41,7 @@ def fullon(*words: str, folder: Path, typed: str | None = None) -> Result:
         ("paper",),
         ("migrate",),
         ("migrate", "up"),
+        ("migrate", "credentials"),
         ("user",),
         ("user", "add"),
         ("token",),
@@ -116,10 +119,38 @@ def test_migrations_go_up_and_down_and_say_where_they_are(tmp_path: Path) -> Non
     assert fullon("migrate", "status", folder=tmp_path).stdout != newest
 
 
+def test_exchange_keys_are_sealed_anew_so_that_the_old_key_may_go(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'fullon.db'}"
+    older, newer = (base64.urlsafe_b64encode(bytes([byte]) * 32).decode() for byte in (1, 2))
+    fullon("migrate", "up", folder=tmp_path)
+
+    async def store() -> int:
+        async with open_orm(url, credentials_key=older) as orm:
+            exchange = await orm.exchanges.install(None, "kraken")
+            user = await orm.users.add(None, {"mail": "ada@fullon"}, password_hash="-")
+            values = {"uid": user.uid, "cat_ex_id": exchange.cat_ex_id, "name": "main"}
+            return (await orm.accounts.add(None, values, secrets=Secrets("key", "secret"))).ex_id
+
+    async def read(key: str) -> Secrets | None:
+        async with open_orm(url, credentials_key=key) as orm:
+            return await orm.accounts.credentials(ex_id)
+
+    ex_id = asyncio.run(store())
+    with pytest.raises(Unavailable):
+        asyncio.run(read(newer))
+    done = fullon("migrate", "credentials", folder=tmp_path, CREDENTIALS_KEY=f"{newer},{older}")
+    assert (done.exit_code, done.stdout) == (0, "sealed anew: 1\n"), done.stderr
+    assert asyncio.run(read(newer)) == Secrets("key", "secret")
+    again = fullon("migrate", "credentials", folder=tmp_path, CREDENTIALS_KEY=newer)
+    assert again.stdout == "sealed anew: 0\n"
+    refused = fullon("migrate", "credentials", folder=tmp_path, CREDENTIALS_KEY=older)
+    assert (refused.exit_code, "CREDENTIALS_KEY" in refused.output) == (1, True), refused.output
+
+
 def test_a_token_is_good_for_the_server_of_the_same_secret(tmp_path: Path) -> None:
     done = fullon("token", "7", "--minutes", "5", folder=tmp_path)
 
-    assert verify_token(done.stdout.strip(), settings=Settings(jwt_secret_key=SECRET)).uid == 7
+    assert Signer.from_settings(Settings(jwt_secret_key=SECRET)).verify(done.stdout.strip()).uid == 7
 
 
 def test_a_plan_is_explained(tmp_path: Path) -> None:

@@ -295,6 +295,21 @@ def status() -> None:
     run(work(), settings)
 
 
+@migrations.command()
+def credentials() -> None:
+    """Seal every exchange key anew with the first CREDENTIALS_KEY; the older ones may go then."""
+    from fullon_master_api.apis.orm import open_orm
+
+    settings = read_settings()
+    key = settings.credentials_key.get_secret_value() if settings.credentials_key else None
+
+    async def work() -> None:
+        async with open_orm(settings.orm_url, credentials_key=key) as orm:
+            typer.echo(f"sealed anew: {await orm.accounts.rotate_credentials()}")
+
+    run(work(), settings)
+
+
 def read_settings() -> Settings:
     """The settings of this environment; a bad one ends the command with what was found and what is allowed."""
     from fullon_master_api.settings import Settings

@@ -8,7 +8,7 @@ import jwt as pyjwt
 import pytest
 
 from fullon_master_api.auth import jwt as module
-from fullon_master_api.auth.jwt import Signer, create_access_token, verify_token
+from fullon_master_api.auth.jwt import Signer, create_access_token
 from fullon_master_api.errors import BadUserInput, TokenExpired, Unauthenticated
 from fullon_master_api.settings import Settings
 
@@ -94,7 +94,7 @@ def test_what_is_not_our_token_is_refused(token: str) -> None:
 def test_scripts_that_share_the_secret_sign_and_check_without_a_server() -> None:
     settings = Settings(jwt_secret_key=SECRET)
 
-    assert verify_token(create_access_token(user_id=5, settings=settings), settings=settings).uid == 5
+    assert Signer.from_settings(settings).verify(create_access_token(user_id=5, settings=settings)).uid == 5
 
 
 def test_without_a_secret_nothing_is_signed() -> None:

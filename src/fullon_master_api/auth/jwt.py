@@ -123,8 +123,3 @@ def create_access_token(
 ) -> str:
     """An access token signed with `JWT_SECRET_KEY`, for scripts that share the server's secret."""
     return Signer.from_settings(settings or Settings()).sign(uid=user_id, mail=mail, life_s=expires_in_s)
-
-
-def verify_token(token: str, *, settings: Settings | None = None) -> Claims:
-    """Check a token against `JWT_SECRET_KEY`. Raises TokenExpired or Unauthenticated."""
-    return Signer.from_settings(settings or Settings()).verify(token)

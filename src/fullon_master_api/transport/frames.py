@@ -18,7 +18,6 @@ CONTROL_BYTES_MAX: Final = 125
 CLOSE_PROTOCOL_ERROR: Final = 1002
 CLOSE_BAD_DATA: Final = 1007
 CLOSE_TOO_BIG: Final = 1009
-CLOSE_ABSENT: Final = 1005
 
 
 class FrameError(Exception):

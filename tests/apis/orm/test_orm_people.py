@@ -139,8 +139,6 @@ async def test_credentials_are_sealed_bound_to_their_account_and_survive_a_new_k
     ex_id = world.ana_account.ex_id
     await orm.accounts.modify(ex_id, world.ana, {}, secrets=Secrets("my-key", "my-secret"))
     assert await orm.accounts.credentials(ex_id) == Secrets("my-key", "my-secret")
-    assert await orm.accounts.has_credentials([ex_id], world.ben) == [False]
-    assert await orm.accounts.has_credentials([world.ben_account.ex_id, ex_id], world.ana) == [False, True]
     async with orm.database.read() as connection:
         sealed = await connection.scalar(select(exchange_credentials.c.sealed))
     assert sealed is not None

@@ -15,7 +15,7 @@ from sqlalchemy import event
 
 from fullon_master_api.apis.orm import Orm, database, open_orm
 from fullon_master_api.apis.orm.bots import BotFilter
-from fullon_master_api.apis.orm.orders import OrderChange
+from fullon_master_api.apis.orm.orders import OrderChange, OrderFilter
 from fullon_master_api.bus import orders_topic, trades_topic
 from fullon_master_api.model import Order, OrderStatus
 from tests.apis.orm.conftest import World
@@ -158,7 +158,7 @@ async def test_text_that_a_store_cannot_keep_finds_nothing_and_breaks_nothing(or
         lambda: orm.users.by_mails([wrong], None),
         lambda: orm.symbols.by_names([("kraken", wrong)]),
         lambda: orm.bots.page(world.ana, filters=BotFilter(name=wrong)),
-        lambda: orm.orders.by_client_ids(world.ana.uid, [wrong], None),
+        lambda: orm.orders.page(world.ana, filters=OrderFilter(client_order_id=wrong)),
     ):
         try:
             found = await ask()

@@ -8,7 +8,7 @@ from typing import Final, Unpack
 from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from fullon_master_api.apis.orm import inputs
-from fullon_master_api.apis.orm.database import Database, Write, chunks, may_write, must_be_admin, sees_all
+from fullon_master_api.apis.orm.database import Database, Write, may_write, must_be_admin, sees_all
 from fullon_master_api.apis.orm.owned import Paging, owned_by
 from fullon_master_api.apis.orm.paging import Listing, Page
 from fullon_master_api.apis.orm.tables import bot_exchanges, cat_exchanges, exchange_credentials, exchanges, utc_now
@@ -140,15 +140,6 @@ class Accounts:
             return account
 
     # ---- credentials ---------------------------------------------------------------------------------------------------
-
-    async def has_credentials(self, ex_ids: Sequence[int], principal: Principal | None) -> list[bool]:
-        """Whether each account has stored credentials; that is all that anyone can read of them."""
-        sealed = select(exchange_credentials.c.ex_id).join(exchanges, exchanges.c.ex_id == exchange_credentials.c.ex_id)
-        found: set[int] = set()
-        async with self._database.read() as connection:
-            for part in chunks(list(dict.fromkeys(ex_ids))):
-                found.update(await connection.scalars(sealed.where(exchanges.c.ex_id.in_(part), visible(principal))))
-        return [ex_id in found for ex_id in ex_ids]
 
     async def credentials(self, ex_id: int) -> Secrets | None:
         """Key and secret of an account, for the account service alone; no face of the gateway may call it.

@@ -69,12 +69,6 @@ class Orders(Owned[Order, OrderFilter]):
     def __init__(self, database: Database) -> None:
         super().__init__(database, _LISTING, orders.c.uid, _conditions)
 
-    async def by_client_ids(self, uid: int, client_order_ids: Sequence[str], principal: Principal | None) -> list[Order | None]:
-        """Order of each of a user's own ids."""
-        where = [orders.c.uid == uid, visible(principal)]
-        async with self._database.read() as connection:
-            return await _LISTING.many(connection, client_order_ids, *where, by=orders.c.client_order_id)
-
     async def by_exchange_ids(self, ex_id: int, ex_order_ids: Sequence[str], principal: Principal | None) -> list[Order | None]:
         """Order of each id that the exchange gave, on one account."""
         where = [orders.c.ex_id == ex_id, visible(principal)]
