@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import strawberry
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 from structlog.testing import capture_logs
 
 from fullon_master_api import tracing
+from fullon_master_api.auth.jwt import create_access_token
 from fullon_master_api.executor.engine import Engine, Limits
 from fullon_master_api.executor.fields import rooted
 from tests.e2e.test_inside import ask, gateway_of
+from tests.spans import chains, recorded
 from tests.transport.stage import connect, open_stage
 
+__all__ = ["recorded"]
+
 SECRET = "hunter2 and more"
-
-
-@pytest.fixture
-def recorded() -> Iterator[InMemorySpanExporter]:
-    """What was recorded while the test ran."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.record_with(provider)
-    yield exporter
-    tracing.record_with(None)
-    provider.shutdown()
-
-
-def chains(spans: tuple[ReadableSpan, ...]) -> set[tuple[str, ...]]:
-    """The names from each span up to its root."""
-    known = {span.context.span_id: span for span in spans if span.context}
-    found = set()
-    for span in spans:
-        names, above = [span.name], span.parent
-        while above is not None and above.span_id in known:
-            names.append(known[above.span_id].name)
-            above = known[above.span_id].parent
-        found.add(tuple(names))
-    return found
+TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+CALLER = {"traceparent": f"00-{TRACE_ID}-{SPAN_ID}-01"}
 
 
 async def fail(_ctx: object, *, word: str) -> int:
@@ -85,6 +66,54 @@ async def test_a_query_its_resolvers_and_their_stores_are_one_trace(tmp_path: Pa
     assert whole.attributes["document"] == sha256(query.encode()).hexdigest()
 
 
+def in_trace(spans: Iterable[ReadableSpan]) -> set[tuple[str, ...]]:
+    """The spans of the trace that `CALLER` names, down from the caller's own span."""
+    inside = [span for span in spans if span.context and f"{span.context.trace_id:032x}" == TRACE_ID]
+    tops = {f"{span.parent.span_id:016x}" for span in inside if span.parent and span.parent.is_remote}
+    assert tops <= {SPAN_ID}
+    return chains(inside)
+
+
+async def test_the_spans_of_a_request_belong_to_the_trace_that_its_caller_names(
+    tmp_path: Path, recorded: InMemorySpanExporter
+) -> None:
+    query = {"query": "{ exchanges { nodes { name } } }"}
+    async with gateway_of(tmp_path) as gateway:
+        token = create_access_token(1, settings=gateway.settings)
+        headers = {"authorization": f"Bearer {token}"}
+        transport = httpx.ASGITransport(app=gateway.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver", headers=headers) as client:
+            recorded.clear()
+            assert "errors" not in (await client.post("/graphql", json=query, headers=CALLER)).json()
+            by_graphql = in_trace(recorded.get_finished_spans())
+            recorded.clear()
+            assert (await client.get("/api/v1/orm/exchanges/catalog", headers=CALLER)).status_code == 200
+            by_rest = in_trace(recorded.get_finished_spans())
+            recorded.clear()
+            for wrong in ({}, {"traceparent": "00-" + "0" * 32 + f"-{SPAN_ID}-01"}, {"traceparent": "x"}):
+                assert "errors" not in (await client.post("/graphql", json=query, headers=wrong)).json()
+            roots = [span for span in recorded.get_finished_spans() if span.name == "graphql query"]
+
+    assert ("orm read", "resolve Query.exchanges", "graphql query") in by_graphql
+    assert ("orm read",) in by_rest
+    assert [span.parent for span in roots] == [None] * 3
+
+
+@pytest.mark.parametrize("ws", [None, "websockets-sansio"], ids=["own socket", "any server"])
+async def test_the_operations_of_a_socket_belong_to_the_trace_of_its_handshake(recorded: InMemorySpanExporter, ws: Any) -> None:
+    async with open_stage(ws=ws) as stage, connect(stage, init=None, additional_headers=CALLER) as client:
+        await client.say("subscribe", id="1", payload={"query": "{ hello }"})
+        assert (await client.hear())["payload"] == {"data": {"hello": "hello world"}}
+        assert (await client.hear())["type"] == "complete"
+        assert ("graphql query",) in in_trace(recorded.get_finished_spans())
+
+    async with open_stage(ws=ws) as stage, connect(stage, init=None) as client:
+        recorded.clear()
+        await client.say("subscribe", id="1", payload={"query": "{ hello }"})
+        assert (await client.hear())["type"] == "next"
+        assert in_trace(recorded.get_finished_spans()) == set()
+
+
 async def test_an_event_is_traced_from_the_bus_to_its_readers(recorded: InMemorySpanExporter) -> None:
     async with open_stage() as stage, connect(stage, init={"token": "user:1"}) as client:
         query = 'subscription { ticker(exchange: "kraken", symbol: "BTC/USD") { last } }'
@@ -95,7 +124,8 @@ async def test_an_event_is_traced_from_the_bus_to_its_readers(recorded: InMemory
         assert (await client.hear())["payload"]["data"]["ticker"] == {"last": "1"}
     found = chains(recorded.get_finished_spans())
     assert ("graphql subscription", "live event") in found
-    assert ("live deliver", "live event") in found
+    assert ("live flush", "live deliver", "live event") in found
+    assert ("bus send",) in found
 
 
 async def test_a_span_of_a_failure_says_its_class_and_tells_nothing_of_variables(recorded: InMemorySpanExporter) -> None:
@@ -116,6 +146,8 @@ def test_without_a_recorder_no_span_is_made() -> None:
 
     assert not tracing.is_recording()
     assert tracing.span("anything", rows=3) is tracing.NOTHING
+    assert tracing.trace_here() is tracing.trace_of_caller(CALLER) is None
+    assert tracing.within(None) is tracing.NOTHING
 
 
 async def test_a_slow_operation_is_logged_by_its_hash_and_a_fast_one_is_not() -> None:

@@ -48,11 +48,11 @@ from fullon_master_api.services.resources import Resources, exchange_opener
 from fullon_master_api.services.supervisor import Supervisor
 from fullon_master_api.services.wiring import build_manager, build_supervisor
 from fullon_master_api.settings import Settings
-from fullon_master_api.tracing import record_as_set_up
+from fullon_master_api.tracing import is_recording, record_as_set_up
 from fullon_master_api.transport.desk import is_among
 from fullon_master_api.transport.direct import DirectPosts
 from fullon_master_api.transport.figures import HubCollector
-from fullon_master_api.transport.headers import SecureHeaders
+from fullon_master_api.transport.headers import CallerTraces, SecureHeaders
 from fullon_master_api.transport.hub import Hub
 from fullon_master_api.transport.routes import graphql_routes
 from fullon_master_api.web.pages import graphiql_door_page, graphiql_page, mount_pages, own_documents
@@ -163,6 +163,8 @@ class MasterGateway:
                 allow_methods=settings.cors_allow_methods,
                 allow_headers=settings.cors_allow_headers,
             )
+        if is_recording():
+            app.add_middleware(CallerTraces)
 
     def _mount_graphql(self, app: FastAPI, rates: Rates) -> None:
         page = self._page if self.settings.graphiql != "nobody" else None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from opentelemetry import trace
+from opentelemetry import context, trace
+from opentelemetry.context import Context
 from opentelemetry.trace import ProxyTracerProvider, Status, StatusCode, Tracer, TracerProvider
 
 NAME: Final = "fullon_master_api"
 NOTHING: Final = nullcontext[None]()
+
+T = TypeVar("T")
 
 
 class _Recorder:
@@ -38,6 +41,53 @@ def is_recording() -> bool:
 def span(name: str, **attributes: str | int | float | bool) -> AbstractContextManager[None]:
     """A span around what is done inside; an exception marks it by its class, never by its text, which could hold a secret."""
     return NOTHING if _Recorder.tracer is None else _recorded(_Recorder.tracer, name, attributes)
+
+
+def with_spans(owner: T, names: Mapping[str, str]) -> T:
+    """The same object; where spans are recorded there is one around each call of these coroutine methods: method to name."""
+    if _Recorder.tracer is not None:
+        for method, name in names.items():
+            setattr(owner, method, _spanned(getattr(owner, method), name))
+    return owner
+
+
+def _spanned(work: Callable[..., Awaitable[Any]], name: str) -> Callable[..., Awaitable[Any]]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        with span(name):
+            return await work(*args, **kwargs)
+
+    return call
+
+
+def trace_here() -> Context | None:
+    """The trace that the work of now belongs to, for work that goes on elsewhere; None where nothing is recorded."""
+    return None if _Recorder.tracer is None else context.get_current()
+
+
+def trace_of_caller(headers: Mapping[str, str]) -> Context | None:
+    """The trace that the headers of a request name, by W3C `traceparent` or as `OTEL_PROPAGATORS` says.
+
+    None where nothing is recorded, and where instrumentation outside of us has begun a span for this request already.
+    """
+    if _Recorder.tracer is None or trace.get_current_span().get_span_context().is_valid:
+        return None
+    from opentelemetry import propagate  # Loads entry points, which would cost every command its time.
+
+    return propagate.extract(headers)
+
+
+def within(found: Context | None) -> AbstractContextManager[None]:
+    """What is done inside belongs to this trace; None changes nothing."""
+    return NOTHING if found is None else _attached(found)
+
+
+@contextmanager
+def _attached(found: Context) -> Iterator[None]:
+    token = context.attach(found)
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 @contextmanager

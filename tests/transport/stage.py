@@ -28,6 +28,7 @@ from fullon_master_api.executor.live import PUBLIC, Delivery, Feed, Snapshot, li
 from fullon_master_api.model import Event, MarketTrades, Principal, Role, Scope, Ticker
 from fullon_master_api.settings import Settings
 from fullon_master_api.transport.direct import DirectPosts
+from fullon_master_api.transport.headers import CallerTraces
 from fullon_master_api.transport.hub import Hub
 from fullon_master_api.transport.persisted import FindDocument
 from fullon_master_api.transport.routes import graphql_routes
@@ -338,6 +339,7 @@ async def open_stage(
         routes = graphql_routes(stage.engine, stage.hub, stage.door, make_context, stage.settings, find_document=find_document)
         app.include_router(routes)
         app.add_middleware(DirectPosts, endpoint=routes.endpoint, path=routes.path)
+        app.add_middleware(CallerTraces)
         config = server_config(
             app,
             uvloop_enabled=False,

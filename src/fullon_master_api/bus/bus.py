@@ -23,6 +23,7 @@ from fullon_master_api.bus.wire import Packed, unpack
 from fullon_master_api.errors import CacheUnavailable, ServerShutdown
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Event, Gap, Record
+from fullon_master_api.tracing import span
 
 log = get_logger(__name__)
 
@@ -131,7 +132,8 @@ class Bus:
             batch, sent = self._outgoing, self._sent
             self._outgoing, self._sent = [], asyncio.get_running_loop().create_future()
             try:
-                await self._broadcast.publish(CHANNEL, batch)
+                with span("bus send", messages=len(batch)):
+                    await self._broadcast.publish(CHANNEL, batch)
             except (CacheUnavailable, asyncio.CancelledError) as error:
                 sent.set_exception(error if isinstance(error, CacheUnavailable) else ServerShutdown("the bus is closed"))
                 sent.exception()  # Hints have nobody who waits for it.

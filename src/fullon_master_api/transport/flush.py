@@ -7,6 +7,8 @@ from collections import deque
 from time import monotonic
 from typing import Final, Protocol
 
+from fullon_master_api.tracing import span
+
 SLICE_S: Final = 0.002
 """How long writing may hold the loop before other work gets its turn."""
 
@@ -46,6 +48,10 @@ class Flusher:
         self._touched.clear()
 
     def _round(self) -> None:
+        with span("live flush", sockets=len(self._touched)):
+            self._write()
+
+    def _write(self) -> None:
         self._timer = None
         now_s = self._round_at_s = monotonic()
         until_s = now_s + SLICE_S

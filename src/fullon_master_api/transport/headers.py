@@ -1,10 +1,13 @@
-"""Headers that every HTTP answer carries, whatever face it comes from."""
+"""Headers of every face: those that each answer carries, and those by which a caller names its trace."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fullon_master_api.tracing import trace_of_caller, within
 
 NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 
@@ -36,3 +39,15 @@ class SecureHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+class CallerTraces:
+    """ASGI middleware: the spans of a request, or of a socket's operations, belong to the trace that its caller names."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        named = None if scope["type"] == "lifespan" else trace_of_caller(Headers(scope=scope))
+        with within(named):
+            await self._app(scope, receive, send)

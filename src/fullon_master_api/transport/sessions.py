@@ -16,6 +16,7 @@ from fullon_master_api.errors import Forbidden, GatewayError, RateLimited, Token
 from fullon_master_api.executor.answers import DocumentError, render_error
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal
+from fullon_master_api.tracing import trace_here, within
 from fullon_master_api.transport import protocols
 from fullon_master_api.transport.desk import Desk
 from fullon_master_api.transport.groups import Member
@@ -61,6 +62,7 @@ class Session:
         "_opening",
         "_ready",
         "_streams",
+        "_trace",
         "_wire",
         "due_s",
         "principal",
@@ -80,6 +82,7 @@ class Session:
         self._lost = False
         self._streams: dict[str, Stream] = {}
         self._behind: asyncio.Event | None = None
+        self._trace = trace_here()  # Of the handshake: an operation's own message names none.
         now_s = monotonic()
         self.due_s = now_s + desk.settings.socket_init_timeout_s
         self._beat_at_s = now_s + HEARTBEAT_S
@@ -278,8 +281,12 @@ class Stream:
         return self._session._desk.make_context(self._session.principal, self._request_id)
 
     async def run(self, operation: Operation) -> None:
-        desk = self._session._desk
         bind_contextvars(request_id=self._request_id)  # In the task's own copy of the context: it ends with the task.
+        with within(self._session._trace):
+            await self._run(operation)
+
+    async def _run(self, operation: Operation) -> None:
+        desk = self._session._desk
         try:
             prepared = await desk.prepare(operation, self._session.principal)
             if prepared.kind is OperationType.SUBSCRIPTION:

@@ -35,8 +35,12 @@ from fullon_master_api.model import (
     Ticker,
     Trade,
 )
+from fullon_master_api.tracing import with_spans
 
 REDIS_OPTIONS: Final = RedisOptions()
+READ, WRITE = "cache read", "cache write"
+SHELF_SPANS: Final = {"get_many": READ, "get_groups": READ, "put": WRITE, "delete": WRITE, "hold": WRITE, "release": WRITE}
+LISTS_SPANS: Final = {"get_last": READ, "append": WRITE}
 
 
 class MakeShelf(Protocol):
@@ -81,14 +85,14 @@ def _in_memory(bus: Bus) -> Cache:
     fences = Fences()
 
     def shelf(kind: type[R], name: str, *, expires: bool) -> Shelf[R]:
-        return MemoryShelf(kind, bus, fences)
+        return with_spans(MemoryShelf(kind, bus, fences), SHELF_SPANS)
 
     return _compose(shelf, MemoryLists[MarketTrade](bus, fences, size_max=KEPT_MAX), bus)
 
 
 def _on_redis(link: RedisLink, bus: Bus) -> Cache:
     def shelf(kind: type[R], name: str, *, expires: bool) -> Shelf[R]:
-        return RedisShelf(kind, link, name=name, prefix=bus.prefix, expires=expires)
+        return with_spans(RedisShelf(kind, link, name=name, prefix=bus.prefix, expires=expires), SHELF_SPANS)
 
     return _compose(shelf, RedisLists(MarketTrade, link, name="trades", prefix=bus.prefix, size_max=KEPT_MAX), bus)
 
@@ -103,7 +107,7 @@ def _compose(shelf: MakeShelf, tape: Lists[MarketTrade], bus: Bus) -> Cache:
         bots=Bots(
             shelf(BotStatus, "bots", expires=True), shelf(Block, "blocks", expires=True), shelf(Block, "openings", expires=True)
         ),
-        trades=Trades(tape, Collected(collected, "tape")),
+        trades=Trades(with_spans(tape, LISTS_SPANS), Collected(collected, "tape")),
         user_trades=UserTrades(shelf(Trade, "user_trades", expires=True), Collected(collected, "fills"), bus),
         candles=Candles(shelf(Candle, "candles", expires=True)),
         processes=Processes(shelf(Process, "processes", expires=True), shelf(Broadcast, "broadcasts", expires=True)),

@@ -15,7 +15,6 @@ from fullon_master_api.bus.streams import STREAM_MAX, stream_key
 from fullon_master_api.bus.wire import pack
 from fullon_master_api.errors import Conflict, StaleEpoch
 from fullon_master_api.model import Fence, Record
-from fullon_master_api.tracing import span
 
 NO_OWNER: Final = b" " * OWNER_WIDTH
 
@@ -47,10 +46,6 @@ class RedisShelf(Generic[R]):
     async def get_many(self, keys: Sequence[Key]) -> list[R | None]:
         if not keys:
             return []
-        with span("cache read", keys=len(keys)):
-            return await self._get_many(keys)
-
-    async def _get_many(self, keys: Sequence[Key]) -> list[R | None]:
         if self._expires:
             async with self._link.answering():
                 values: list[Any] = await self._redis.mget([self._place(key) for key in keys])

@@ -15,7 +15,6 @@ import msgspec
 from fullon_master_api.bus import Bus
 from fullon_master_api.errors import Conflict, StaleEpoch
 from fullon_master_api.model import Fence, Record
-from fullon_master_api.tracing import span
 
 R = TypeVar("R", bound=Record)
 
@@ -125,8 +124,7 @@ class MemoryShelf(Generic[R]):
 
     async def get_many(self, keys: Sequence[Key]) -> list[R | None]:
         now_s = monotonic()
-        with span("cache read", keys=len(keys)):
-            entries = [self._groups.get(group, {}).get(field) for group, field in keys]
+        entries = [self._groups.get(group, {}).get(field) for group, field in keys]
         return [None if entry is None or entry.expires_s <= now_s else entry.record for entry in entries]
 
     async def get_groups(self, groups: Sequence[str]) -> list[list[R]]:

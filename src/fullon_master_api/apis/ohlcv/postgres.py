@@ -16,7 +16,6 @@ from fullon_master_api.apis.ohlcv.schema import GET_VERSION, POSTGRES_STEPS, SET
 from fullon_master_api.apis.ohlcv.statements import insert, postgres_sql
 from fullon_master_api.apis.ohlcv.steps import DropPartitions, InsertMany, KeepPartitions, Rows, Run, Step, Transaction
 from fullon_master_api.errors import StoreUnavailable
-from fullon_master_api.tracing import span
 
 T = TypeVar("T")
 MIGRATION_LOCK: Final = 7_031_001  # an advisory lock: one process changes tables, others wait
@@ -57,9 +56,8 @@ class PostgresDriver:
                 await connection.execute(SET_VERSION, VERSION)
 
     async def read(self, sql: str, *args: Any) -> Rows:
-        with span("ohlcv read"):
-            async with self._connection() as connection:
-                return [tuple(row) for row in await connection.fetch(postgres_sql(sql), *_arguments(args))]
+        async with self._connection() as connection:
+            return [tuple(row) for row in await connection.fetch(postgres_sql(sql), *_arguments(args))]
 
     async def write(self, begin: Callable[[], Transaction[T]]) -> T:
         async with self._connection() as connection, connection.transaction():

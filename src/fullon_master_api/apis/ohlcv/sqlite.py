@@ -18,7 +18,6 @@ from fullon_master_api.apis.ohlcv.schema import GET_VERSION, SET_VERSION, SQLITE
 from fullon_master_api.apis.ohlcv.statements import insert, sqlite_sql
 from fullon_master_api.apis.ohlcv.steps import DropPartitions, InsertMany, KeepPartitions, Rows, Run, Step, Transaction
 from fullon_master_api.errors import ServerShutdown, StoreUnavailable
-from fullon_master_api.tracing import span
 
 T = TypeVar("T")
 READERS: Final = 3
@@ -86,8 +85,7 @@ class SqliteDriver:
 
     async def read(self, sql: str, *args: Any) -> Rows:
         self._check_open()
-        with span("ohlcv read"):
-            return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, sqlite_sql(sql), args)
+        return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, sqlite_sql(sql), args)
 
     def _check_open(self) -> None:
         """Raises: ServerShutdown for a request that outlived the store."""

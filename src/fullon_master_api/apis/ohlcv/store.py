@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from fullon_master_api.apis.ohlcv import reading, writing
 from fullon_master_api.apis.ohlcv import statements as sql
@@ -24,7 +24,9 @@ from fullon_master_api.apis.ohlcv.steps import Driver
 from fullon_master_api.apis.ohlcv.writing import TRADES_KIND
 from fullon_master_api.errors import BadUserInput
 from fullon_master_api.model import Candle, CandleColumns, CandleSource, Fence, MarketTrade, Timeframe
+from fullon_master_api.tracing import with_spans
 
+SPANS: Final = {"read": "ohlcv read", "write": "ohlcv write"}
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -265,7 +267,7 @@ async def open_ohlcv(
     With `migrate` the tables are made or brought to this version first. Raises: StoreUnavailable when the store cannot be
     reached, or its tables are of another version.
     """
-    driver = await _open_driver(url, pool_size=pool_size, timeout_s=timeout_s, migrate=migrate)
+    driver = with_spans(await _open_driver(url, pool_size=pool_size, timeout_s=timeout_s, migrate=migrate), SPANS)
     try:
         yield OhlcvStore(driver)
     finally:
