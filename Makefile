@@ -10,6 +10,7 @@ PORT ?= 8000
 DATA_DIR ?= .fullon
 PROFILE ?= short
 JOBS ?= 2
+TESTS ?=
 BENCH ?= bus exchanges services ohlcv executor fanout resilience tracing
 
 VENV := .venv
@@ -21,7 +22,7 @@ PAGES := $(shell find ui -path ui/node_modules -prune -o -type f ! -name generat
 # The short profile leaves out what is marked slow; the ci profile runs everything.
 SELECT := $(if $(filter short,$(PROFILE)),-m "not slow",)
 
-.PHONY: help env run test check format-check lint types imports security audit bench schema reference build clean
+.PHONY: help env run test coverage check format-check lint types imports security audit bench schema reference build clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +46,11 @@ run: env ## Start the demo on 127.0.0.1 (PORT=8000, DATA_DIR=.fullon)
 
 test: env ## Run the tests (PROFILE=short, under 10 minutes; PROFILE=ci runs all)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(SELECT)
+
+coverage: env ## Run the tests and say which lines and branches no test came to; fails below 90 %
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist loadfile --timeout 400 $(SELECT) $(TESTS)
+	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 check: format-check lint types imports security test ## All that must hold before a commit lands: format, lint, types, imports, bandit, tests
 

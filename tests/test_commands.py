@@ -161,6 +161,17 @@ def test_a_plan_is_explained(tmp_path: Path) -> None:
     assert "ticker" in done.stdout
 
 
+def test_a_schema_that_breaks_clients_is_told_and_fails(tmp_path: Path) -> None:
+    printed = fullon("schema", folder=tmp_path).stdout
+    (tmp_path / "same.graphql").write_text(printed)
+    (tmp_path / "older.graphql").write_text(printed.replace("type Query {", "type Query {\n  gone: Int\n", 1))
+
+    same = fullon("schema", "--against", str(tmp_path / "same.graphql"), folder=tmp_path)
+    assert (same.exit_code, same.stdout) == (0, "nothing that a client would notice\n")
+    broken = fullon("schema", "--against", str(tmp_path / "older.graphql"), folder=tmp_path)
+    assert (broken.exit_code, "Query.gone" in broken.stdout) == (1, True), broken.stdout
+
+
 def test_market_data_goes_in_and_comes_out_as_it_was(tmp_path: Path) -> None:
     recorded = tmp_path / "trades.csv"
     rows = [f"{1_700_000_000_000 + 1_000 * n},{n},{100 + n % 7}.{n % 10},0.{n % 9 + 1},buy" for n in range(1, 300)]

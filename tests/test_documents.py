@@ -63,3 +63,49 @@ def test_the_operations_of_readme_and_pages_are_found() -> None:
 
 def test_the_reference_of_the_command_is_what_the_code_says() -> None:
     assert CLI_DOCUMENT.read_text(encoding="utf-8") == cli_document(), "run `make reference`"
+
+
+# ---- commands ----------------------------------------------------------------------------------------------------------
+
+PROGRAMS: Final = (
+    r"fullon|make|docker|kubectl|systemctl|pip|pip-audit|npm|python3?|curl|uvicorn|pg_dump|sqlite3|\.venv/bin/\w[\w-]*|\.ci/run"
+)
+HERE_DOCUMENT: Final = re.compile(r"<<END\n.*?\nEND\n", re.DOTALL)
+INLINE: Final = re.compile(rf"(?<!`)`((?:[A-Z_]+=\S+ )*(?:{PROGRAMS}) [^`]+)`(?!`)")
+COMMANDS: Final = ROOT / "docs" / "commands.md"
+
+
+def _shown_commands() -> set[str]:
+    """Each line of a fenced shell block, and each command with an argument in running text, as one line without comment."""
+    found = set()
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CLAUDE.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        if path.name in ("cli.md", COMMANDS.name):
+            continue
+        text = path.read_text(encoding="utf-8")
+        for block in re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            whole = HERE_DOCUMENT.sub("<<END\n", block).replace("\\\n", "")
+            found |= {" ".join(re.sub(r"\s{2,}#.*", "", line).split()) for line in whole.splitlines() if line.strip()}
+        prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+        found |= {" ".join(command.split()) for command in INLINE.findall(prose)}
+    return found
+
+
+def _listed_commands() -> dict[str, str]:
+    """Command to who ran it, from the list."""
+    rows = re.findall(r"^\| `(.+?)` \| [\w, -]+ \| (.+) \|$", COMMANDS.read_text(encoding="utf-8"), re.MULTILINE)
+    return {command.replace("\\|", "|"): runner for command, runner in rows}
+
+
+def test_every_command_that_is_shown_is_listed_with_who_ran_it() -> None:
+    listed = _listed_commands()
+    assert _shown_commands() == set(listed)
+    assert len(listed) > 80
+
+
+def test_the_tests_that_are_said_to_run_a_command_are_there() -> None:
+    named = {name for runner in _listed_commands().values() for name in re.findall(r"`(tests/[\w/.:]+)`", runner)}
+    assert len(named) > 20
+    for name in named:
+        path, _, function = name.partition("::")
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert not function or re.search(rf"^(async )?def {function}\(", text, re.MULTILINE), name

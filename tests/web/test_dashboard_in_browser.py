@@ -117,8 +117,9 @@ def test_the_arrow_keys_choose_the_symbol_that_the_other_panels_show(visitor: Wa
     page = _dashboard(visitor)
     page.get_by_role("button", name="BTC/USD", exact=True).focus()
     page.keyboard.press("ArrowDown")
-    chosen = page.locator("[data-panel=market] [aria-pressed=true]").inner_text()
-    assert chosen != "BTC/USD"
+    pressed = page.locator("[data-panel=market] [aria-pressed=true]")
+    expect(pressed).not_to_have_text("BTC/USD")
+    chosen = pressed.inner_text()
     expect(page.get_by_role("heading", name=f"{chosen} on kraken")).to_be_visible()
     expect(page.get_by_role("button", name=f"Buy {chosen.split('/')[0]}", exact=True)).to_be_visible()
 
