@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, cast
@@ -109,6 +110,35 @@ async def test_the_close_code_says_what_was_wrong(stage: Stage, data: bytes, cod
     async with raw_socket(stage) as raw:
         raw.writer.write(data)
         assert await raw.close_code() == code
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one piece", "frame by frame"])
+async def test_a_close_inside_a_message_is_answered_and_the_message_is_never_run(stage: Stage, at_once: bool) -> None:
+    """A client says nothing after its close, but what came in one piece with it must not count either."""
+    message = json.dumps({"type": "subscribe", "id": "1", "payload": {"query": TICKER}}).encode()
+    bye = (1000).to_bytes(2, "big")
+    sent = [
+        masked(frames.TEXT, message[:20], final=False),
+        masked(frames.PING, b"between"),
+        masked(frames.CONTINUATION, message[20:40], final=False),
+        masked(frames.CLOSE, bye),
+    ]
+    last = masked(frames.CONTINUATION, message[40:])
+    async with raw_socket(stage) as raw:
+        raw.writer.write(masked(frames.TEXT, b'{"type":"connection_init"}'))
+        ack = b'{"type":"connection_ack"}'
+        assert await asyncio.wait_for(raw.reader.readexactly(2 + len(ack)), 30) == frame_header(len(ack)) + ack
+        for data in [b"".join([*sent, last])] if at_once else sent:
+            raw.writer.write(data)
+            await asyncio.sleep(0)
+        heard = await asyncio.wait_for(raw.reader.read(), 30)  # Until the server hangs up.
+        async with asyncio.timeout(30):
+            while stage.hub.watched:
+                await asyncio.sleep(0.01)
+
+        pong = frame_header(7, frames.PONG) + b"between"
+        assert heard == pong + frame_header(2, frames.CLOSE) + bye
+        assert stage.hub.figures.streams_opened == 0
 
 
 async def test_a_reader_that_stops_is_no_longer_read_and_costs_a_bounded_buffer(stage: Stage) -> None:

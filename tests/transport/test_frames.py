@@ -47,6 +47,17 @@ def test_fragments_are_joined_and_a_ping_may_come_between(parts: list[bytes], pi
     assert read(stream) == [Message(frames.PING, ping), Message(frames.TEXT, b"".join(parts))]
 
 
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=4), st.integers(1, 4))
+def test_a_close_between_fragments_is_heard_and_no_half_message_is(parts: list[bytes], fed: int) -> None:
+    """RFC 6455, 5.4 and 5.5: control frames may stand between the fragments of a message, a close frame too."""
+    bye = (1000).to_bytes(2, "big")
+    stream = masked(frames.TEXT, parts[0], final=False)
+    stream += b"".join(masked(frames.CONTINUATION, part, final=False) for part in parts[1:])
+    stream += masked(frames.CLOSE, bye)
+    size = -(-len(stream) // fed)
+    assert read(*(stream[at : at + size] for at in range(0, len(stream), size))) == [Message(frames.CLOSE, bye)]
+
+
 @given(st.lists(st.binary(max_size=2_000), max_size=5))
 def test_noise_ends_with_a_protocol_error_or_waits_for_more(chunks: list[bytes]) -> None:
     reader = FrameReader(1_000)
