@@ -24,8 +24,7 @@ async def publish_for_ever(stage: Stage) -> None:
 @pytest.mark.slow
 async def test_every_client_queries_and_subscribes_and_the_audits_pass(tmp_path: Path) -> None:
     await install_program(HERE, tmp_path)
-    # The audits ask `__type`, a stranger too: the schema is shown to everyone, as the demo does.
-    async with open_stage(introspection="everyone") as stage, asyncio.TaskGroup() as tasks:
+    async with open_stage() as stage, asyncio.TaskGroup() as tasks:
         publishing = tasks.create_task(publish_for_ever(stage))
         process = await asyncio.create_subprocess_exec(
             str(NODE), "clients.mjs", stage.url, cwd=tmp_path, stdout=asyncio.subprocess.PIPE

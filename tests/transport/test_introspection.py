@@ -42,7 +42,8 @@ async def test_the_schema_is_shown_to_whom_the_setting_names(setting: str, shown
 @pytest.mark.parametrize(
     "query",
     [
-        '{ hello a: __type(name: "Query") { name } }',
+        '{ a: __type(name: "Query") { name } ... on Query { __schema { types { name } } } }',
+        '{ a: __type(name: "Query") { name } ... @defer { hello } }',
         "{ ...F } fragment F on Query { ... on Query { __schema { types { name } } } }",
         "{ ... @include(if: false) { __schema { types { name } } } }",
     ],
@@ -57,6 +58,28 @@ async def test_no_spelling_gets_the_schema_past_the_rule(query: str) -> None:
     assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"
     assert "data" not in answer
     assert refused["payload"][0]["extensions"]["code"] == "FORBIDDEN"
+
+
+@pytest.mark.parametrize(
+    ("query", "blind", "shown"),
+    [
+        ('{ hello a: __type(name: "Query") { name } }', {"hello": "hello world", "a": None}, {"name": "Query"}),
+        ('{ ...F } fragment F on Query { a: __type(name: "Query") { name } }', {"a": None}, {"name": "Query"}),
+        ('{ a: __type(name: "Query") { kind fields { name } } }', {"a": None}, None),
+    ],
+)
+async def test_a_stranger_knows_no_type_whoever_asked_before(
+    query: str, blind: dict[str, Any], shown: dict[str, Any] | None
+) -> None:
+    async with open_stage(introspection="users") as stage:
+        answers = [await ask(stage, who, query) for who in ("stranger", "user", "stranger", "user")]
+        async with connect(stage, init=None) as client:
+            await client.say("subscribe", id="1", payload={"query": query})
+            over_socket = await client.hear()
+
+    assert answers[0] == answers[2] == over_socket["payload"] == {"data": blind}
+    assert answers[1] == answers[3]
+    assert answers[1]["data"]["a"] == shown if shown else len(answers[1]["data"]["a"]["fields"]) > 3
 
 
 async def test_the_name_of_a_type_is_for_everybody() -> None:

@@ -8,7 +8,8 @@ from copy import copy
 from inspect import CORO_CREATED, getcoroutinestate, isawaitable, iscoroutine
 from typing import Any, cast
 
-from graphql import ExecutionResult, GraphQLError, OperationType
+from graphql import ExecutionResult, GraphQLError, GraphQLObjectType, OperationType
+from graphql.execution.collect_fields import FieldDetailsList
 from graphql.execution.executor import CollectedErrors
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
@@ -24,6 +25,8 @@ class SteadyExecution(StrawberryGraphQLCoreExecutionContext):
     """
 
     _made: list[Coroutine[Any, Any, Any]]
+    hides_types = False
+    """Whether `__type` answers null, as it does for a type that there is not."""
 
     def execute_operation(self, serially: bool | None = None) -> Any:
         made = self._made = []
@@ -41,6 +44,13 @@ class SteadyExecution(StrawberryGraphQLCoreExecutionContext):
         if is_awaitable(result) or self.background_futures:
             return self._finish(result, made)
         return result
+
+    def execute_field(
+        self, parent_type: GraphQLObjectType, source: Any, field_details_list: FieldDetailsList, *others: Any
+    ) -> Any:
+        if self.hides_types and field_details_list[0].node.name.value == "__type":
+            return None
+        return super().execute_field(parent_type, source, field_details_list, *others)
 
     def complete_list_item_value(self, item: Any, complete_results: list[Any], *others: Any) -> bool:
         waits = super().complete_list_item_value(item, complete_results, *others)
@@ -87,6 +97,7 @@ async def run_core(
     )
     if isinstance(executor, list):
         return None, executor
+    cast("SteadyExecution", executor).hides_types = prepared.hides_types
     result = executor.execute_operation()
     if isawaitable(result):
         result = await result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from copy import copy
 from time import monotonic, thread_time
 from typing import Any, Final, Generic, TypeVar
 
@@ -43,15 +44,17 @@ class Prepared:
 
     __slots__ = (
         "__weakref__",
+        "_blind",
         "coerced",
         "cost",
         "document",
+        "hides_types",
         "incremental",
-        "introspects",
         "kind",
         "name",
         "operation",
         "plans",
+        "schema_fields",
         "text",
     )
 
@@ -63,13 +66,23 @@ class Prepared:
         self.kind: OperationType = operation.operation
         self.incremental = "@defer" in text or "@stream" in text
         """Whether parts of its answer may come later, where the client takes them so."""
-        self.introspects = _introspects(text, document)
-        """Whether it asks for the schema itself."""
+        self.schema_fields = _schema_fields(text, document)
+        """Those of `SCHEMA_FIELDS` that it asks."""
+        self.hides_types = False
+        """Whether `__type` knows no type."""
+        self._blind: Prepared | None = None
         self.cost = cost
         self.coerced: tuple[object, VariableValues] | None = None
         """The variables that it ran with last, and what became of them."""
         self.plans: Plans | None = None
         """How it is run; None until it runs first."""
+
+    def blind(self) -> Prepared:
+        """The same for whom the schema is not shown: `__type`, which may be null, is."""
+        if self._blind is None:
+            self._blind = copy(self)
+            self._blind.hides_types = True
+        return self._blind
 
 
 Key = tuple[str, str | None]
@@ -218,17 +231,18 @@ def operations_of(text: str) -> list[str]:
     return [node.name.value for node in nodes if node.name is not None]
 
 
-def _introspects(text: str, document: DocumentNode) -> bool:
+def _schema_fields(text: str, document: DocumentNode) -> frozenset[str]:
     if not any(name in text for name in SCHEMA_FIELDS):
-        return False
+        return frozenset()
+    found: set[str] = set()
     stack: list[Any] = list(document.definitions)
     while stack:
         node = stack.pop()
         if isinstance(node, FieldNode) and node.name.value in SCHEMA_FIELDS:
-            return True
+            found.add(node.name.value)
         selections = getattr(node, "selection_set", None)
         stack.extend(selections.selections if selections is not None else ())
-    return False
+    return frozenset(found)
 
 
 def _operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

@@ -67,6 +67,16 @@ class Engine:
         """Parse, measure and validate once; later calls with the same text find it. DocumentError says why it cannot be run."""
         return self._documents.prepare(query, operation_name)
 
+    def without_schema(self, prepared: Prepared) -> Prepared | None:
+        """What of an operation may run for whom the schema is not shown; None where that is nothing.
+
+        Of the fields that show the schema `__type` alone may be null, and is then, as for a type that there is not.
+        """
+        if not prepared.schema_fields:
+            return prepared
+        nullable = prepared.schema_fields == {"__type"} and not prepared.incremental and not self.schema.get_extensions()
+        return prepared.blind() if nullable else None
+
     async def execute(
         self,
         prepared: Prepared,
@@ -226,13 +236,13 @@ class Engine:
         """What only graphql-core knows. The answer to pure introspection never changes, so it is kept."""
         key = (prepared.text, prepared.name)
         fixed = self._introspections.get(key)
-        if fixed is not None and watch is None:
+        if fixed is not None and watch is None and not prepared.hides_types:
             return fixed
         data, errors = await run_core(self.schema, prepared, variables, context, root)
         answer = answer_executed(data, errors, context.request_id)
         if watch is not None:
             return answer.extended({"ftv1": trace_of(None, data, errors, watch, context.request_id)})
-        if not errors and _is_introspection(prepared) and not self.schema.get_extensions():
+        if not errors and _is_introspection(prepared) and not self.schema.get_extensions() and not prepared.hides_types:
             self._introspections.put(key, answer)
         return answer
 

@@ -46,10 +46,13 @@ class Desk:
             if shown:
                 raise
             raise DocumentError([_without_suggestion(each) for each in error.errors]) from None
-        if prepared.introspects and not shown:
+        if shown:
+            return prepared
+        allowed = self.engine.without_schema(prepared)
+        if allowed is None:
             told = f"this server shows its schema to {self.settings.introspection} only"
             raise DocumentError([refusal("FORBIDDEN", told, prepared.operation)])
-        return prepared
+        return allowed
 
     def with_cost(
         self, answer: Answer, prepared: Prepared, operation: Operation, caller: Caller, *, asked: bool = False
