@@ -41,7 +41,9 @@ const cases = {
   },
   async 'subscriptions-transport-ws'() {
     const { SubscriptionClient } = (await import('subscriptions-transport-ws')).default;
-    const client = new SubscriptionClient(wsUrl, { connectionParams: { token }, reconnect: false }, WebSocket);
+    // By default it gives a connection one second, and without `reconnect` then waits for ever.
+    const options = { connectionParams: { token }, reconnect: false, minTimeout: 20_000 };
+    const client = new SubscriptionClient(wsUrl, options, WebSocket);
     const run = (query) => (next, error) => {
       const { unsubscribe } = client.request({ query }).subscribe({ next, error });
       return unsubscribe;
