@@ -1,4 +1,8 @@
-"""The load client of `fanout.py`: a thousand sockets on one thread, read by epoll and counted without decoding."""
+"""The load client of `fanout.py`: a thousand sockets on one thread, read by epoll and counted without decoding.
+
+Latencies end when the kernel has an event for the client (its receive timestamps, see socket(7) and linux/net_tstamp.h), so that
+they are the server's and not those of a client that takes a thousand sockets in turn.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import json
 import os
 import select
 import socket
+import struct
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -15,6 +20,8 @@ NEXT = b'"type":"next"'
 STAMP = b'"last":"'
 BATCH = 50
 PONG = b"\x8a\x80\0\0\0\0"
+SO_TIMESTAMPNS = 35
+TIMESPEC = struct.Struct("qq")
 
 
 def masked(text: str) -> bytes:
@@ -41,6 +48,15 @@ class Reader:
 
     def say(self, data: bytes) -> None:
         self.sock.sendall(data)
+
+    def take(self, size: int) -> tuple[bytes, int]:
+        """What came, and when its last byte did, in ns of the wall clock."""
+        data, told, _flags, _address = self.sock.recvmsg(size, socket.CMSG_SPACE(TIMESPEC.size))
+        for _level, kind, stamp in told:
+            if kind == SO_TIMESTAMPNS:
+                seconds, nanoseconds = TIMESPEC.unpack(stamp)
+                return data, seconds * 1_000_000_000 + nanoseconds
+        return data, time.time_ns()
 
     def wait_for(self, text: bytes) -> None:
         data = b""
@@ -71,6 +87,7 @@ class Crowd:
         self._poll = select.epoll()
         self._by_fd: dict[int, Reader] = {}
         self.latencies_ns: list[int] = []
+        self._to_monotonic_ns = 0
         self._shown_at = time.monotonic()
 
     def connect(self, count: int, queries: Sequence[str]) -> float:
@@ -125,6 +142,8 @@ class Crowd:
         """Read until the server's own output says something, then a little longer; how many events came."""
         self._poll.register(done_fd, select.EPOLLIN)
         got, until = 0, None
+        if stamped:
+            self._stamp()
         self._show_life()
         while until is None or time.monotonic() < until:
             for found in self._ready(0.05, stamped=stamped):
@@ -134,13 +153,19 @@ class Crowd:
                 until = time.monotonic() + 0.5
         return got
 
+    def _stamp(self) -> None:
+        """Let the kernel write down when bytes arrive."""
+        self._to_monotonic_ns = time.monotonic_ns() - time.time_ns()
+        for reader in self.readers:
+            reader.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
     def _ready(self, timeout_s: float, *, stamped: bool) -> Iterator[int]:
         for fd, _event in self._poll.poll(timeout_s):
             reader = self._by_fd.get(fd)
             if reader is None:
                 continue
             try:
-                data = reader.sock.recv(262_144)
+                data, came_ns = reader.take(262_144) if stamped else (reader.sock.recv(262_144), 0)
             except BlockingIOError:
                 continue
             if not data:
@@ -149,7 +174,7 @@ class Crowd:
                 place = data.rfind(STAMP)
                 end = data.find(b'"', place + len(STAMP))
                 if place >= 0 and end > 0:
-                    self.latencies_ns.append(time.monotonic_ns() - int(data[place + len(STAMP) : end]))
+                    self.latencies_ns.append(came_ns + self._to_monotonic_ns - int(data[place + len(STAMP) : end]))
             yield reader._count(data)
 
     def close(self) -> None:

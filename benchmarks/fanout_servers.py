@@ -35,9 +35,9 @@ from fullon_master_api.executor.core import SteadyExecution
 from fullon_master_api.logs import configure_logs
 from fullon_master_api.model import Ticker
 from fullon_master_api.settings import Settings
-from fullon_master_api.transport.detached import plain_fd, write_now
+from fullon_master_api.transport.detached import plain_fd
 from fullon_master_api.transport.frames import FrameReader, frame_header
-from fullon_master_api.transport.links import Rendered
+from fullon_master_api.transport.links import Rendered, spelling_of
 from fullon_master_api.transport.protocols import TRANSPORT_WS, event_tail
 from fullon_master_api.transport.server import Server, bind_socket, server_config
 
@@ -167,7 +167,10 @@ async def serve_strawberry(*, leak_fixed: bool) -> None:
 class BareSocket(asyncio.Protocol):
     """No GraphQL, only the client's words answered: what a prebuilt frame costs when each socket gets one `send`."""
 
-    readers: ClassVar[dict[BareSocket, bytes]] = {}
+    readers: ClassVar[dict[BareSocket, None]] = {}
+    wire = TRANSPORT_WS
+    tail = b""
+    spelling = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -188,7 +191,9 @@ class BareSocket(asyncio.Protocol):
                 ack = b'{"type":"connection_ack"}'
                 self.transport.write(frame_header(len(ack)) + ack)
             elif said.get("type") == "subscribe":
-                self.readers[self] = event_tail(said["id"])
+                self.tail = event_tail(said["id"])
+                self.spelling = spelling_of(self.wire, self.tail)
+                self.readers[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.readers.pop(self, None)
@@ -200,8 +205,8 @@ async def serve_bare() -> None:
     async def publish(symbol: str) -> None:
         body = json.dumps({"data": {"ticker": {"last": str(time.monotonic_ns()), **PRICES}}}, separators=(",", ":"))
         event = Rendered(body.encode())
-        for reader, tail in BareSocket.readers.items():
-            write_now(plain_fd(reader.transport), event.frame(TRANSPORT_WS, len(tail)) + tail)
+        for reader in BareSocket.readers:
+            os.write(plain_fd(reader.transport), event.frame(reader) + reader.tail)
 
     url = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     print(json.dumps({"url": url, "token": "", "pid": os.getpid()}), flush=True)

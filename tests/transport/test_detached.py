@@ -155,8 +155,28 @@ async def test_a_reader_that_stops_is_no_longer_read_and_costs_a_bounded_buffer(
                 await asyncio.sleep(0.01)
         assert not connection._transport.is_reading()
         assert connection._transport.get_write_buffer_size() < 300_000
-        assert len(connection._more) <= 4
+        assert len(connection._out) <= 4
         client.socket.transport.resume_reading()
+
+
+async def test_the_only_event_of_a_moment_is_written_as_it_is_handed_out_and_a_burst_in_rounds(stage: Stage) -> None:
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connect(stage, init=None)) for _ in range(3)]
+        for client in clients:
+            await client.say("subscribe", id="1", payload={"query": TICKER})
+        await stage.until(streams=3)
+        rounds = stage.hub.figures.flushes
+
+        await stage.publish("BTC/USD", "1")
+        assert [(await client.hear())["payload"]["data"]["ticker"]["last"] for client in clients] == ["1"] * 3
+        assert stage.hub.figures.flushes == rounds
+
+        for number in range(2, 40):
+            await stage.publish("BTC/USD", str(number))
+        for client in clients:
+            told = [(await client.hear())["payload"]["data"]["ticker"]["last"] for _ in range(2, 40)]
+            assert told == [str(number) for number in range(2, 40)]
+        assert rounds < stage.hub.figures.flushes < rounds + 3 * 38
 
 
 async def test_a_silent_peer_is_hung_up_on(stage: Stage) -> None:

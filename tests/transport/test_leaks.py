@@ -10,8 +10,7 @@ from contextlib import suppress
 import websockets
 from websockets.typing import Subprotocol
 
-from fullon_master_api.transport.links import Rendered
-from fullon_master_api.transport.protocols import Wire
+from fullon_master_api.transport.links import Reader, Rendered
 from tests.transport.stage import Stage, open_backstage, open_stage, principal
 from tests.transport.test_sharing import Book
 
@@ -24,7 +23,7 @@ class Deaf(Book):
 
     count = 0
 
-    def deliver(self, event: Rendered, wire: Wire, tail: bytes) -> None:
+    def deliver(self, event: Rendered, reader: Reader) -> None:
         self.count += 1
 
 

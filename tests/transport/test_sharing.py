@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from fullon_master_api.model import Principal, Role
 from fullon_master_api.transport.groups import Member
-from fullon_master_api.transport.links import Rendered
-from fullon_master_api.transport.protocols import TRANSPORT_WS, Wire
+from fullon_master_api.transport.links import Reader, Rendered
+from fullon_master_api.transport.protocols import TRANSPORT_WS
 from tests.transport.stage import Context, Stage, open_backstage, principal
 
 FIELDS = ("symbol", "last", "sequence", "reader", "member")
@@ -34,7 +34,7 @@ class Book:
     def context(self) -> Context:
         return Context(self._stage.bus, self.who, "own", self._stage.latest, self._stage.outbox)
 
-    def deliver(self, event: Rendered, wire: Wire, tail: bytes) -> None:
+    def deliver(self, event: Rendered, reader: Reader) -> None:
         self.told.append(without_ids(json.loads(event.body)))
 
     async def wait_ready(self) -> None:

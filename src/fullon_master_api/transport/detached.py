@@ -21,8 +21,8 @@ from uvicorn.server import ServerState
 from fullon_master_api.errors import ServerShutdown
 from fullon_master_api.transport import frames
 from fullon_master_api.transport.frames import FrameError, FrameReader, close_frame, frame_header
-from fullon_master_api.transport.links import WIRES_MAX, Rendered
-from fullon_master_api.transport.protocols import CLOSE_BAD_MESSAGE, Wire
+from fullon_master_api.transport.links import Reader, Rendered
+from fullon_master_api.transport.protocols import CLOSE_BAD_MESSAGE
 
 if TYPE_CHECKING:
     from websockets.http11 import Request
@@ -102,13 +102,12 @@ class Connection(asyncio.Protocol):
         "_closing",
         "_connections",
         "_fd",
-        "_first",
         "_flusher",
         "_give_up",
         "_heard_at_s",
         "_lobby",
-        "_more",
-        "_more_bytes",
+        "_out",
+        "_out_bytes",
         "_reader",
         "_touched",
         "_transport",
@@ -124,9 +123,8 @@ class Connection(asyncio.Protocol):
         self.paused = False
         self._flusher = flusher
         self._reader = FrameReader(bytes_max)
-        self._first = b""  # What waits to be written: mostly one event, or the first of many.
-        self._more: list[bytes] = []
-        self._more_bytes = 0
+        self._out: list[bytes] = []
+        self._out_bytes = 0
         self._touched = False
         self._transport_writes = False
         self._closing = False
@@ -208,14 +206,14 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
+        self._fd = -1  # From now on the number may be another socket's.
         self._connections.discard(self)
         if self._give_up is not None:
             self._give_up.cancel()
         session, self.session = self.session, None
         if session is not None:
             session.lost()
-        self._first = b""
-        self._more.clear()
+        self._out.clear()
         self._lobby.dismiss(self._address)
 
     def shutdown(self) -> None:
@@ -227,16 +225,19 @@ class Connection(asyncio.Protocol):
 
     # ---- a link of the session -----------------------------------------------------------------------------------------
 
-    def deliver(self, event: Rendered, wire: Wire, tail: bytes) -> None:
-        length = len(tail)
-        data = (event.frames.get(length * WIRES_MAX + wire.number) or event.frame(wire, length)) + tail
-        if not self._first:
-            self._first = data
-        else:
-            self._append(data)
+    def deliver(self, event: Rendered, reader: Reader) -> None:
+        data = (event.frames.get(reader.spelling) or event.frame(reader)) + reader.tail
+        if self._flusher.direct and not self._touched and not self._out:
+            if not self._closing:
+                self._write(data)
+            return
+        self._out.append(data)
+        self._out_bytes += len(data)
         if not self._touched:
             self._touched = True
             self._flusher.touch(self)
+        elif self._out_bytes > OUT_BYTES_MAX:
+            self.flush()
 
     def send(self, text: bytes) -> None:
         self._send_now(frame_header(len(text)) + text)
@@ -251,29 +252,19 @@ class Connection(asyncio.Protocol):
     def _send_now(self, data: bytes) -> None:
         if self._closing:
             return
-        if not self._first:
-            self._first = data
-        else:
-            self._append(data)
+        self._out.append(data)
+        self._out_bytes += len(data)
         self.flush()
-
-    def _append(self, data: bytes) -> None:
-        self._more.append(data)
-        self._more_bytes += len(data)
-        if self._more_bytes > OUT_BYTES_MAX:
-            self.flush()
 
     def flush(self) -> None:
         """Write all that waits, at once; kept while the reader is behind, unless it is very much."""
         self._touched = False
-        data = self._first
-        if not data or self._closing or (self.paused and self._more_bytes <= OUT_BYTES_MAX):
+        out = self._out
+        if not out or self._closing or (self.paused and self._out_bytes <= OUT_BYTES_MAX):
             return
-        self._first = b""
-        if self._more:
-            data = b"".join((data, *self._more))
-            self._more.clear()
-            self._more_bytes = 0
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        self._out_bytes = 0
         self._write(data)
 
     def close(self, code: int, reason: str) -> None:
@@ -291,29 +282,35 @@ class Connection(asyncio.Protocol):
 
     def _write(self, data: bytes) -> None:
         """To the kernel at once where nothing waits in the transport: it would keep all writes for the end of the loop's turn."""
+        if self._transport_writes and not self._is_drained():
+            self._write_behind(data)
+            return
+        try:
+            sent = os.write(self._fd, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:  # The peer is gone: `connection_lost` is on its way, if it has not come.
+            self._transport.abort()
+            return
+        if sent != len(data):
+            self._transport_writes = True
+            self._write_behind(data[sent:])
+
+    def _is_drained(self) -> bool:
+        """Whether the transport, which had to take over, has written all it got."""
+        transport = self._transport
+        self._transport_writes = self._fd < 0 or transport.is_closing() or transport.get_write_buffer_size() > 0
+        return not self._transport_writes
+
+    def _write_behind(self, data: bytes) -> None:
+        """Through the transport, which keeps what the kernel does not take."""
         transport = self._transport
         if transport.is_closing():
             return
-        if self._transport_writes and not transport.get_write_buffer_size():
-            self._transport_writes = self._fd < 0
         try:
-            if not self._transport_writes:
-                sent = write_now(self._fd, data)
-                if sent == len(data):
-                    return
-                data = data[sent:]
-                self._transport_writes = True
             transport.write(data)
-        except (OSError, RuntimeError):  # The peer is gone, or uvloop closed the handle: `connection_lost` is on its way.
+        except RuntimeError:  # uvloop closed the handle: `connection_lost` is on its way.
             transport.abort()
-
-
-def write_now(fd: int, data: bytes) -> int:
-    """How many bytes the kernel took without waiting. Raises OSError when the peer is gone."""
-    try:
-        return os.write(fd, data)
-    except BlockingIOError:
-        return 0
 
 
 def plain_fd(transport: asyncio.Transport) -> int:

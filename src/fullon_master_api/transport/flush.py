@@ -32,6 +32,16 @@ class Flusher:
         self._touched: deque[Flushable] = deque()
         self._round_at_s = 0.0
         self._timer: asyncio.Handle | None = None
+        self.direct = False
+        """Sockets write what they are given at once: only while who asked `begin_round` hands out, never across an await."""
+
+    def begin_round(self) -> bool:
+        """Whether an event may be written as it is handed out, because none waits and the last round is long enough ago."""
+        now_s = monotonic()
+        if self._timer is not None or now_s < self._round_at_s + self._window_s:
+            return False
+        self._round_at_s = now_s
+        return True
 
     def touch(self, connection: Flushable) -> None:
         """Write this one in the next round."""

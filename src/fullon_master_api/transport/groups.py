@@ -11,7 +11,7 @@ from fullon_master_api.errors import SlowConsumer
 from fullon_master_api.executor.engine import Prepared
 from fullon_master_api.executor.live import Backlog, Delivery, Feed
 from fullon_master_api.tracing import span
-from fullon_master_api.transport.links import Link, Rendered
+from fullon_master_api.transport.links import Link, Rendered, spelling_of
 from fullon_master_api.transport.protocols import Wire
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ PENDING_MAX: Final = 1_000
 PENDING_BYTES_MAX: Final = 262_144
 SPREAD_BUDGET_S: Final = 0.002
 """How long events are handed to readers before other work of the loop gets its turn."""
+
+SPREAD_STEP: Final = 64
+"""Readers that are served between two looks at the clock."""
 
 
 class Outlet(Protocol):
@@ -52,13 +55,14 @@ class Waiting:
 class Member:
     """One subscription's place in a group. `pending` is None while it keeps up."""
 
-    __slots__ = ("_count", "bytes_pending", "group", "held", "link", "outlet", "pending", "tail", "wire")
+    __slots__ = ("_count", "bytes_pending", "group", "held", "link", "outlet", "pending", "spelling", "tail", "wire")
 
     def __init__(self, outlet: Outlet, link: Link, wire: Wire, tail: bytes) -> None:
         self.outlet = outlet
         self.link = link
         self.wire = wire
         self.tail = tail
+        self.spelling = spelling_of(wire, tail)
         self.group: Group | None = None
         self.pending: dict[Hashable, Waiting] | None = None
         self.held = False
@@ -66,7 +70,7 @@ class Member:
         self._count = 0
 
     def deliver(self, event: Rendered) -> None:
-        self.link.deliver(event, self.wire, self.tail)
+        self.link.deliver(event, self)
 
     def leave(self) -> None:
         """Get no more events."""
@@ -120,6 +124,7 @@ class Group:
         self._listening = hub.bus.listen(feed.topics, self._receive)
         self._pump: asyncio.Task[None] | None = None
         self._ahead: list[tuple[Hashable, Any]] = []
+        self._single = False  # whether one event alone is being told
         self._next_at = 0.0
         self._arrived_at_s = 0.0
         self.closed = False
@@ -158,7 +163,15 @@ class Group:
         self._backlog.put(topic, message)
         if self._pump is None:
             self._arrived_at_s = monotonic()
-            self._pump = self._hub.spawn(self._run(), "live.group")
+            self._start()
+
+    def _start(self) -> None:
+        self._hub.telling += 1
+        self._pump = self._hub.spawn(self._run(), "live.group")
+        self._pump.add_done_callback(self._stopped)
+
+    def _stopped(self, _pump: asyncio.Task[None]) -> None:
+        self._hub.telling -= 1
 
     async def _run(self) -> None:
         try:
@@ -169,6 +182,7 @@ class Group:
                     before = self._backlog.conflated
                     found = self._backlog.take()
                     self._hub.figures.conflated += self._backlog.conflated - before
+                self._single = len(found) == 1
                 with span("live event", events=len(found), readers=len(self.members)):
                     await (self._tell_each(found) if self.feed.merge is None else self._tell_merged(found))
                 now_s = monotonic()
@@ -231,7 +245,7 @@ class Group:
         """Go on where another group of the same feed stopped."""
         self._ahead = list(found)
         self._backlog.go_on_from(backlog)
-        self._pump = self._hub.spawn(self._run(), "live.group")
+        self._start()
 
     async def _spread(self, parts: Sequence[tuple[Hashable, Waiting]], rendered: Rendered) -> None:
         """Hand one event to all members, in slices that leave the loop its breath."""
@@ -239,20 +253,30 @@ class Group:
             self._hub.figures.delivered += await self._hand_out(parts, rendered)
 
     async def _hand_out(self, parts: Sequence[tuple[Hashable, Waiting]], rendered: Rendered) -> int:
-        """How many members took it at once."""
+        """How many members took it at once. Where it is the only event of the moment, sockets are written in the same pass."""
+        members, flusher = list(self.members), self._hub.flusher
+        direct = self._hub.telling == 1 and self._single and flusher.begin_round()
         until, delivered = monotonic() + SPREAD_BUDGET_S, 0
-        for number, member in enumerate(list(self.members)):
-            if member.group is not self:
-                continue
-            link = member.link
-            if member.pending is None and not link.paused:
-                link.deliver(rendered, member.wire, member.tail)
-                delivered += 1
-            else:
-                self._park(member, parts)
-            if not number & 127 and monotonic() > until:
+        for start in range(0, len(members), SPREAD_STEP):
+            if start and monotonic() > until:
                 await asyncio.sleep(0)
                 until = monotonic() + SPREAD_BUDGET_S
+            flusher.direct = direct
+            try:
+                delivered += self._hand_to(members[start : start + SPREAD_STEP], parts, rendered)
+            finally:
+                flusher.direct = False
+        return delivered
+
+    def _hand_to(self, members: Sequence[Member], parts: Sequence[tuple[Hashable, Waiting]], rendered: Rendered) -> int:
+        delivered = 0
+        for member in members:
+            link = member.link
+            if member.pending is None and not link.paused and member.group is self:
+                link.deliver(rendered, member)
+                delivered += 1
+            elif member.group is self:
+                self._park(member, parts)
         return delivered
 
     def _park(self, member: Member, parts: Sequence[tuple[Hashable, Waiting]]) -> None:

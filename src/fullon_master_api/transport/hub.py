@@ -95,6 +95,8 @@ class Hub:
         self.make_context = make_context
         self.figures = Figures()
         self.flusher = Flusher(self.figures, window_s)
+        self.telling = 0
+        """Groups that have events to tell at this moment."""
         self.draining = False
         self.watched: dict[Watched, None] = {}
         self._enrolled: dict[object, dict[Watched, None]] = {}

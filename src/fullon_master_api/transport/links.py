@@ -14,6 +14,8 @@ from fullon_master_api.transport.frames import frame_header
 from fullon_master_api.transport.protocols import Wire
 
 WIRES_MAX: Final = 2
+"""How many protocols there are: a `spelling` tells them apart."""
+
 QUEUED_MAX: Final = 1_000
 """Control messages and answers that may wait for a reader that is behind; events have their own outboxes."""
 
@@ -24,6 +26,28 @@ GONE: Final = (OSError, RuntimeError, WebSocketDisconnect)
 """What servers raise from `send` when the peer has left; ASGI 2.4 asks for OSError, older ones raise the others."""
 
 
+class Reader(Protocol):
+    """For whom an event is spelled."""
+
+    @property
+    def wire(self) -> Wire: ...
+
+    @property
+    def tail(self) -> bytes:
+        """What ends each of its messages: its id."""
+        ...
+
+    @property
+    def spelling(self) -> int:
+        """Equal for readers whose messages differ by their tails alone: see `spelling_of`."""
+        ...
+
+
+def spelling_of(wire: Wire, tail: bytes) -> int:
+    """The protocol and the length of the tail, as one number."""
+    return len(tail) * WIRES_MAX + wire.number
+
+
 class Rendered:
     """The body of one event, spelled for the wire once for all its readers."""
 
@@ -32,7 +56,7 @@ class Rendered:
     def __init__(self, body: bytes) -> None:
         self.body = body
         self.frames: dict[int, bytes] = {}
-        """What `frame` has spelled so far, by tail length times `WIRES_MAX` plus the wire's number."""
+        """What `frame` has spelled so far, by the readers' `spelling`."""
         self._texts: dict[int, str] = {}
 
     def text(self, wire: Wire) -> str:
@@ -42,13 +66,13 @@ class Rendered:
             text = self._texts[wire.number] = (wire.event_head + self.body).decode()
         return text
 
-    def frame(self, wire: Wire, tail_length: int) -> bytes:
-        """The same with the frame's header before it, for readers whose tail has that many bytes."""
-        key = tail_length * WIRES_MAX + wire.number
-        frame = self.frames.get(key)
+    def frame(self, reader: Reader) -> bytes:
+        """The same with the frame's header before it."""
+        frame = self.frames.get(reader.spelling)
         if frame is None:
-            length = len(wire.event_head) + len(self.body) + tail_length
-            frame = self.frames[key] = frame_header(length) + wire.event_head + self.body
+            head = reader.wire.event_head
+            length = len(head) + len(self.body) + len(reader.tail)
+            frame = self.frames[reader.spelling] = frame_header(length) + head + self.body
         return frame
 
 
@@ -61,7 +85,7 @@ class Link(Protocol):
         """A whole message, in order with the events; waits in a bounded queue while the reader is behind."""
         ...
 
-    def deliver(self, event: Rendered, wire: Wire, tail: bytes) -> None:
+    def deliver(self, event: Rendered, reader: Reader) -> None:
         """One event. Only while not `paused`."""
         ...
 
@@ -100,8 +124,8 @@ class AsgiLink:
     def send(self, text: bytes) -> None:
         self._push({"type": "websocket.send", "text": text.decode()})
 
-    def deliver(self, event: Rendered, wire: Wire, tail: bytes) -> None:
-        self._push({"type": "websocket.send", "text": event.text(wire) + tail.decode()})
+    def deliver(self, event: Rendered, reader: Reader) -> None:
+        self._push({"type": "websocket.send", "text": event.text(reader.wire) + reader.tail.decode()})
 
     def close(self, code: int, reason: str) -> None:
         if not self._closed:

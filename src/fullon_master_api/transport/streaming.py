@@ -23,8 +23,8 @@ from fullon_master_api.executor.engine import Prepared
 from fullon_master_api.model import Principal
 from fullon_master_api.transport.desk import Desk
 from fullon_master_api.transport.groups import Member
-from fullon_master_api.transport.links import Rendered
-from fullon_master_api.transport.protocols import TRANSPORT_WS, Wire
+from fullon_master_api.transport.links import Reader, Rendered
+from fullon_master_api.transport.protocols import TRANSPORT_WS
 from fullon_master_api.transport.sessions import credential_key, is_over, next_check_s
 
 EVENT_STREAM: Final = "text/event-stream"
@@ -101,7 +101,7 @@ class HttpStream:
     def context(self) -> Any:
         return self._desk.make_context(self._principal, self._request_id)
 
-    def deliver(self, event: Rendered, wire: Wire, tail: bytes) -> None:
+    def deliver(self, event: Rendered, reader: Reader) -> None:
         self._put(self._spelling.head + event.body + self._spelling.tail)
 
     def send(self, text: bytes) -> None:
