@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -284,6 +285,16 @@ async def test_a_ping_with_a_fresh_token_keeps_the_socket(stage: Stage) -> None:
             await client.hear(timeout_s=max(0.1, until - time.time()) + 0.6)
         await stage.publish("BTC/USD", "1")
         assert (await client.hear())["type"] == "next"
+
+
+async def test_sockets_with_one_credential_keep_it_in_memory_once(stage: Stage) -> None:
+    async with AsyncExitStack() as stack:
+        for name in ("user:7", "user:7", "user:8"):
+            await stack.enter_async_context(connect(stage, init={"token": name}))
+        one, two, other = stage.hub.watched
+        assert one.credential is two.credential
+        assert other.credential != one.credential
+        assert (one.uid, two.uid, other.uid) == (7, 7, 8)
 
 
 @pytest.mark.parametrize("change", ["revoked", "role"])

@@ -227,16 +227,16 @@ class Connection(asyncio.Protocol):
 
     def deliver(self, event: Rendered, reader: Reader) -> None:
         data = (event.frames.get(reader.spelling) or event.frame(reader)) + reader.tail
-        if self._flusher.direct and not self._touched and not self._out:
-            if not self._closing:
-                self._write(data)
-            return
-        self._out.append(data)
-        self._out_bytes += len(data)
         if not self._touched:
+            if self._flusher.direct and not self._out:
+                if not self._closing:
+                    self._write(data)
+                return
             self._touched = True
             self._flusher.touch(self)
-        elif self._out_bytes > OUT_BYTES_MAX:
+        self._out.append(data)
+        self._out_bytes += len(data)
+        if self._out_bytes > OUT_BYTES_MAX:
             self.flush()
 
     def send(self, text: bytes) -> None:

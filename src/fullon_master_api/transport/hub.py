@@ -168,10 +168,14 @@ class Hub:
     def unwatch(self, watched: Watched) -> None:
         self.watched.pop(watched, None)
 
-    def enroll(self, watched: Watched) -> None:
-        """Look after the credential that this one came with."""
-        if watched.credential is not None:
-            self._enrolled.setdefault(watched.credential, {})[watched] = None
+    def enroll(self, watched: Watched) -> Watched | None:
+        """Look after the credential that this one came with; another one that came with the same, if there is one."""
+        if watched.credential is None:
+            return None
+        group = self._enrolled.setdefault(watched.credential, {})
+        twin = next(iter(group), None)
+        group[watched] = None
+        return twin
 
     def expel(self, watched: Watched) -> None:
         """Its credential is no longer its own, or it is gone."""

@@ -184,13 +184,21 @@ class Session:
             if self._desk.hub.users[self.principal.uid] > most:
                 self.refuse(protocols.CLOSE_TRY_LATER, f"RATE_LIMITED: a user may have {most} sockets")
                 return
-        self._desk.hub.enroll(self)
+        self._enroll()
         self._ready = True
         self._opening = None
         self.due_s = next_check_s(self.principal, self._beat_at_s)
         self._link.send(protocols.ack_message())
         if self._wire is protocols.LEGACY_WS:
             self._link.send(self._wire.keep_alive)
+
+    def _enroll(self) -> None:
+        """Have the credential looked after. Sockets with the same one keep it in memory once: tokens are long."""
+        twin = self._desk.hub.enroll(self)
+        if isinstance(twin, Session):
+            self._credential = twin._credential
+            if twin.principal == self.principal:
+                self.principal = twin.principal
 
     def _ping(self, payload: dict[str, Any] | None) -> None:
         given = protocols.credentials_in(payload, self._desk.settings.api_key_header_name)
@@ -212,7 +220,7 @@ class Session:
             return
         self._desk.hub.expel(self)
         self.principal, self._credential = principal, credential_key(given)
-        self._desk.hub.enroll(self)
+        self._enroll()
         self.due_s = next_check_s(principal, self._beat_at_s)
         self._link.send(protocols.pong_message({"renewed": True, "expiresAt": principal.expires_s}))
 

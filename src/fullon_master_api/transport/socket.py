@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import intern
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -95,7 +96,7 @@ class SocketEndpoint:
 
 def address_of(scope: Scope) -> str:
     """Where a client connects from; empty where the server does not know."""
-    return str(scope["client"][0]) if scope.get("client") else ""
+    return intern(scope["client"][0]) if scope.get("client") else ""
 
 
 async def _refuse(scope: Scope, send: AsgiSend, status: int) -> None:
