@@ -11,7 +11,7 @@ DATA_DIR ?= .fullon
 PROFILE ?= short
 JOBS ?= 2
 TESTS ?=
-BENCH ?= bus exchanges services ohlcv executor fanout resilience tracing
+BENCH ?= bus exchanges services ohlcv executor fanout resilience tracing dashboard
 
 VENV := .venv
 BIN := $(VENV)/bin

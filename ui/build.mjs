@@ -1,9 +1,10 @@
 // Bundles the pages into the folder given as the first argument. Plain esbuild: no script of any package is run.
 import { execFileSync } from "node:child_process";
-import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { getIntrospectionQuery } from "graphql";
 import { writeOperations } from "./operations.mjs";
@@ -29,6 +30,13 @@ const shared = {
   target: ["es2022"],
 };
 
+// The dashboard loads its chart library when the rest is on the screen: it is a file of its own.
+const chartsLater = {
+  name: "charts-later",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^lightweight-charts$/ }, ({ kind }) => (kind === "dynamic-import" ? { path: "./charts.js", external: true } : null)),
+};
+
 const operations = await writeOperations(join(here, "source", "dashboard"), join(here, "..", "schema", "schema.graphql"));
 execFileSync(process.execPath, [packageFile("typescript", "bin/tsc"), "--project", here], { stdio: "inherit" });
 
@@ -38,11 +46,18 @@ await mkdir(target, { recursive: true });
 await Promise.all([
   build({
     ...shared,
-    entryPoints: { graphiql: "source/graphiql.jsx", swagger: "source/swagger.js", redoc: "source/redoc.js", dashboard: "source/dashboard/main.tsx", door: "source/door.ts" },
+    entryPoints: { graphiql: "source/graphiql.jsx", swagger: "source/swagger.js", redoc: "source/redoc.js", door: "source/door.ts" },
     format: "esm",
     jsx: "automatic",
     loader: { ".ttf": "file", ".woff2": "file" },
     assetNames: "[name]",
+  }),
+  build({
+    ...shared,
+    entryPoints: { dashboard: "source/dashboard/main.tsx", charts: "lightweight-charts" },
+    format: "esm",
+    jsx: "automatic",
+    plugins: [chartsLater],
   }),
   build({
     ...shared,
@@ -79,3 +94,10 @@ const empty = "data:image/svg+xml,%3Csvg xmlns=%22http://www.w3.org/2000/svg%22/
 await writeFile(join(target, "redoc.standalone.js"), withoutMap(redoc.replace(logo, empty)));
 const swagger = packageFile("swagger-ui-dist", "swagger-ui-bundle.js");
 await writeFile(join(target, "swagger-ui-bundle.js"), withoutMap(await readFile(swagger, "utf8")));
+
+// Beside each file its compressed form, which the server sends to whoever takes it.
+for (const name of await readdir(target)) {
+  if (!/\.(js|css|ttf)$/.test(name)) continue;
+  const content = await readFile(join(target, name));
+  await writeFile(join(target, `${name}.gz`), gzipSync(content, { level: 9 }));
+}

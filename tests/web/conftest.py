@@ -30,9 +30,9 @@ FLAGS: Final = [
 expect.set_options(timeout=30_000)  # Milliseconds a page may take to show what is asked: a limit, not a wait.
 
 
-def start_demo(folder: Path, port: int = 0, **settings: str) -> tuple[subprocess.Popen[str], str]:
-    """A demo over this folder, with these variables in its environment, and its URL, once it said that it is ready."""
-    command = [sys.executable, "-m", "fullon_master_api", "demo", "--port", str(port), "--data-dir", str(folder)]
+def start_demo(folder: Path, port: int = 0, *words: str, **settings: str) -> tuple[subprocess.Popen[str], str]:
+    """A demo over this folder, with these options and variables in its environment, and its URL, once it is ready."""
+    command = [sys.executable, "-m", "fullon_master_api", "demo", "--port", str(port), "--data-dir", str(folder), *words]
     log = (folder / "demo.log").open("a", encoding="utf-8")
     with log:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **settings})

@@ -66,6 +66,38 @@ async def test_a_browser_asks_again_and_is_told_that_nothing_changed(client: htt
     assert (again.status_code, again.content) == (304, b"")
 
 
+@pytest.mark.parametrize("name", ["dashboard.js", "dashboard.css", "codicon.ttf"])
+async def test_who_takes_gzip_gets_the_same_file_smaller_and_who_does_not_gets_it_as_it_is(
+    client: httpx.AsyncClient, name: str
+) -> None:
+    plain = await client.get(f"/static/{name}", headers={"Accept-Encoding": "identity"})
+    packed = await client.get(f"/static/{name}", headers={"Accept-Encoding": "br, gzip;q=0.5"})
+    assert plain.content == packed.content == (pages.BUILT / name).read_bytes()
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"])
+    assert packed.headers["content-type"] == plain.headers["content-type"]
+    assert plain.headers["vary"] == packed.headers["vary"] == "Accept-Encoding"
+    assert plain.headers["etag"] != packed.headers["etag"]
+    again = {"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]}
+    assert (await client.get(f"/static/{name}", headers=again)).status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("accepts", "expected"),
+    [("gzip, deflate, br", True), ("GZIP ; q=1", True), ("gzip;q=0", False), ("gzip;q=0.0", False), ("br", False), ("", False)],
+)
+def test_gzip_is_sent_to_those_who_name_it(accepts: str, expected: bool) -> None:
+    assert pages.takes_gzip(accepts) is expected
+
+
+def test_the_dashboard_needs_no_more_than_its_stated_size_before_it_is_on_the_screen() -> None:
+    sizes = {name: len((pages.BUILT / name).read_bytes()) for name in ("dashboard.js", "dashboard.js.gz", "charts.js.gz")}
+    assert sizes["dashboard.js"] <= 280_000
+    assert sizes["dashboard.js.gz"] <= 90_000
+    assert sizes["charts.js.gz"] <= 70_000
+    assert b"charts.js" not in bytes(pages.dashboard_page().body)  # It is asked for by the script, after the first paint.
+
+
 async def test_only_built_files_are_served(client: httpx.AsyncClient) -> None:
     for path in ("/static/../pages.py", "/static/%2e%2e/pages.py", "/static/absent.js"):
         assert (await client.get(path)).status_code == 404
@@ -103,6 +135,11 @@ def test_the_dashboard_is_told_where_graphql_is() -> None:
     assert "data-graphiql" in page
     assert b"data-graphiql" not in pages.dashboard_page(graphiql=False).body
     assert 'src="/fullon/static/dashboard.js"' in page
+
+
+def test_the_dashboard_shows_something_before_its_script_runs() -> None:
+    page = bytes(pages.dashboard_page().body).decode()
+    assert re.search(r'<div id="root"[^>]*><p class="loading">Fullon is loading', page)
 
 
 def test_no_bundle_names_its_maker_as_a_source_of_pictures_scripts_or_styles() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 from html import escape
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -37,12 +39,34 @@ HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-re
 
 
 class BuiltFiles(StaticFiles):
-    """The bundles; a browser keeps them and asks each time whether they changed, as their names carry no version."""
+    """The bundles, compressed by the build for whoever takes gzip.
+
+    A browser keeps them and asks each time whether they changed, as their names carry no version.
+    """
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers.update(HEADERS)
+        accepts = Headers(scope=scope).get("accept-encoding", "")
+        packed = takes_gzip(accepts) and (BUILT / f"{path}.gz").is_file()
+        response = await super().get_response(f"{path}.gz" if packed else path, scope)
+        response.headers.update(HEADERS | {"Vary": "Accept-Encoding"})
+        if packed and response.status_code == 200:
+            response.headers["Content-Encoding"] = "gzip"
+            response.headers["Content-Type"] = _content_type(path)
         return response
+
+
+def takes_gzip(accepts: str) -> bool:
+    """Whether this `Accept-Encoding` header allows gzip by name (RFC 9110, 12.5.3)."""
+    for part in accepts.split(","):
+        name, _, weight = part.replace(" ", "").lower().partition(";q=")
+        if name == "gzip":
+            return weight.rstrip("0.") != "" or weight == ""
+    return False
+
+
+def _content_type(path: str) -> str:
+    kind = guess_type(path)[0] or "application/octet-stream"
+    return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
 
 def pages_are_built() -> bool:
@@ -93,6 +117,7 @@ def dashboard_page(*, graphql_path: str = "/graphql", root_path: str = "", graph
         styles=["dashboard.css"],
         root_path=root_path,
         data={"graphql": root_path + graphql_path} | ({"graphiql": ""} if graphiql else {}),
+        before='<p class="loading">Fullon is loading …</p><noscript><p>This page needs JavaScript.</p></noscript>',
     )
 
 
@@ -145,8 +170,12 @@ def _page(
     root_path: str,
     data: dict[str, str],
     policy: dict[str, str] = POLICY,
+    before: str = "",
 ) -> HTMLResponse:
-    """One page: a root element that carries its settings as data attributes, and files of this server."""
+    """One page: a root element that carries its settings as data attributes, and files of this server.
+
+    `before` is what it shows until its script runs.
+    """
     headers = HEADERS | {
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
         "Vary": "Accept, Authorization",
@@ -157,7 +186,7 @@ def _page(
     static = escape(root_path + STATIC_PATH)
     head = "".join(f'<link rel="stylesheet" href="{static}/{name}">' for name in styles)
     attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
-    body = f'<div id="root"{attributes}></div>' + "".join(
+    body = f'<div id="root"{attributes}>{before}</div>' + "".join(
         f'<script src="{static}/{name}"{_script_kind(name)}></script>' for name in scripts
     )
     return HTMLResponse(_document(title, head=head, body=body), headers=headers)

@@ -26,6 +26,7 @@ async def test_the_demo_is_installed_once_however_often_it_is_asked_for(orm: Orm
     orders = await orm.orders.of_bots(bot_ids, trader)
     assert [len(page.rows) for page in orders] == [4, 2, 1]
     assert {order.status for page in orders for order in page.rows} == {OrderStatus.FILLED, OrderStatus.CANCELED}
+    assert {order.average_price for order in orders[2].rows} == {Decimal("98.40")}
     trades = await orm.dry_trades.of_bots(bot_ids, trader)
     profits = [[trade.roi for trade in page.rows if trade.closingtrade] for page in trades]
     assert profits == [[Decimal("-19.99884"), Decimal("13.01875")], [Decimal("44.3919")], []]

@@ -1,14 +1,5 @@
 // The candle chart of the chosen symbol: stored bars, the live one, and own orders and fills on it.
-import {
-  CandlestickSeries,
-  createChart,
-  createSeriesMarkers,
-  type IPriceLine,
-  type ISeriesApi,
-  type SeriesMarker,
-  type Time,
-  type UTCTimestamp,
-} from "lightweight-charts";
+import type { IPriceLine, ISeriesApi, SeriesMarker, Time, UTCTimestamp } from "lightweight-charts";
 import { useEffect, useRef, useState } from "react";
 import { type Desk, keyOf, type Market, OPEN, type Order } from "./desk";
 import { Bars, LiveBar, type Timeframe } from "./generated";
@@ -26,6 +17,7 @@ const TIMEFRAMES: readonly (readonly [Timeframe, string])[] = [
 ];
 const SPAN_S: Record<string, number> = { MINUTE_1: 60, MINUTE_5: 300, MINUTE_15: 900, HOUR_1: 3_600, HOUR_4: 14_400, DAY_1: 86_400 };
 
+type Charts = typeof import("lightweight-charts");
 type Candles = ISeriesApi<"Candlestick">;
 
 const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -45,7 +37,7 @@ function markFills(orders: readonly Order[], symbol: string, span: number): Seri
 }
 
 // One chart for its whole life: another market or theme is another canvas.
-function Canvas({ desk, market, timeframe }: { desk: Desk; market: Market; timeframe: Timeframe }) {
+function Canvas({ charts, desk, market, timeframe }: { charts: Charts; desk: Desk; market: Market; timeframe: Timeframe }) {
   const box = useRef<HTMLDivElement>(null);
   const [series, setSeries] = useState<Candles | null>(null);
   const [problem, setProblem] = useState("");
@@ -89,7 +81,7 @@ function Canvas({ desk, market, timeframe }: { desk: Desk; market: Market; timef
   useEffect(() => {
     if (!series) return;
     const fills = markFills(orders, market.symbol, SPAN_S[timeframe] ?? 60);
-    const markers = createSeriesMarkers(series, fills);
+    const markers = charts.createSeriesMarkers(series, fills);
     setMarks(fills.length);
     const open = orders.filter((order) => order.symbolName === market.symbol && order.price && OPEN.includes(order.status));
     const lines: IPriceLine[] = open.map((order) =>
@@ -104,12 +96,12 @@ function Canvas({ desk, market, timeframe }: { desk: Desk; market: Market; timef
       markers.detach();
       for (const line of lines) series.removePriceLine(line);
     };
-  }, [series, orders, market, timeframe, bars]);
+  }, [charts, series, orders, market, timeframe, bars]);
 
   // The last effect, as they are undone in this order: a series may not be touched once its chart is gone.
   useEffect(() => {
     if (!box.current) return;
-    const chart = createChart(box.current, {
+    const chart = charts.createChart(box.current, {
       autoSize: true,
       layout: { background: { color: colour("--surface") }, textColor: colour("--text"), fontFamily: "inherit" },
       grid: { vertLines: { color: colour("--line") }, horzLines: { color: colour("--line") } },
@@ -118,13 +110,13 @@ function Canvas({ desk, market, timeframe }: { desk: Desk; market: Market; timef
     });
     const [up, down] = [colour("--up"), colour("--down")];
     setSeries(
-      chart.addSeries(CandlestickSeries, {
+      chart.addSeries(charts.CandlestickSeries, {
         upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false,
         priceFormat: { type: "price", precision: market.priceDecimals, minMove: 10 ** -market.priceDecimals },
       }),
     );
     return () => chart.remove();
-  }, [market]);
+  }, [charts, market]);
 
   return (
     <>
@@ -144,6 +136,14 @@ function Canvas({ desk, market, timeframe }: { desk: Desk; market: Market; timef
 export function Chart({ desk, theme }: { desk: Desk; theme: Theme }) {
   const market = useStore(desk.selected);
   const [timeframe, setTimeframe] = useState<Timeframe>("MINUTE_1");
+  const [charts, setCharts] = useState<Charts | null>(null);
+  const [problem, setProblem] = useState("");
+
+  // The library is half of all the code: it comes when the rest is on the screen already.
+  useEffect(() => {
+    import("lightweight-charts").then(setCharts, (error: Error) => setProblem(`The chart could not be loaded: ${error.message}`));
+  }, []);
+
   const choice = (
     <div className="choice" role="group" aria-label="Timeframe">
       {TIMEFRAMES.map(([value, label]) => (
@@ -155,7 +155,9 @@ export function Chart({ desk, theme }: { desk: Desk; theme: Theme }) {
   );
   return (
     <Panel title={market ? `${market.symbol} on ${market.exchange.name}` : "Chart"} name="chart" extra={choice}>
-      {market ? <Canvas key={`${keyOf(market)} ${theme}`} {...{ desk, market, timeframe }} /> : <p className="empty">No symbol chosen.</p>}
+      <Problem text={problem} />
+      {market && charts && <Canvas key={`${keyOf(market)} ${theme}`} {...{ charts, desk, market, timeframe }} />}
+      {!market && <p className="empty">No symbol chosen.</p>}
     </Panel>
   );
 }

@@ -32,27 +32,30 @@ function Holdings({ desk, account }: { desk: Desk; account: Account }) {
         {account.name} at {account.exchange?.name ?? DASH}
       </h3>
       <Problem text={problem} />
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Balance</th>
-            <th scope="col">Free</th>
-            <th scope="col">In orders</th>
-            <th scope="col">Total</th>
-          </tr>
-        </thead>
-        <tbody>
-          {balances?.map((balance) => (
-            <tr key={balance.currency} data-currency={balance.currency}>
-              <th scope="row">{balance.currency}</th>
-              <td>{trimmed(balance.free)}</td>
-              <td>{trimmed(balance.used)}</td>
-              <td>{trimmed(balance.total)}</td>
+      {balances !== null && balances.length > 0 && (
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Balance</th>
+              <th scope="col">Free</th>
+              <th scope="col">In orders</th>
+              <th scope="col">Total</th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {balances.map((balance) => (
+              <tr key={balance.currency} data-currency={balance.currency}>
+                <th scope="row">{balance.currency}</th>
+                <td>{trimmed(balance.free)}</td>
+                <td>{trimmed(balance.used)}</td>
+                <td>{trimmed(balance.total)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
       {balances === null && <p className="empty">Waiting for the account service.</p>}
+      {balances?.length === 0 && <p className="empty">No balances.</p>}
       {held.length > 0 && (
         <table>
           <thead>

@@ -119,6 +119,11 @@ function Floor({ session, leave }: { session: Session; leave: () => void }) {
       </header>
       <main className="floor">
         <Problem text={problem} />
+        {!desk && !problem && (
+          <p className="empty" role="status">
+            Loading your desk …
+          </p>
+        )}
         {desk && (
           <>
             <MarketWatch desk={desk} />

@@ -3,17 +3,19 @@ import { type KeyboardEvent, memo } from "react";
 import { type Desk, keyOf, type Market } from "./desk";
 import { ageSeconds, ageText, DASH, difference } from "./numbers";
 import { Panel } from "./panel";
-import { clock, useStore } from "./store";
+import { clock, useSelected, useStore } from "./store";
 
 const STALE_S = 10;
 
 function Age({ then }: { then: string | undefined }) {
-  const seconds = ageSeconds(then, useStore(clock));
-  if (seconds === null) return <td className="age">{DASH}</td>;
-  const stale = seconds >= STALE_S;
+  const text = useSelected(clock, (now) => {
+    const seconds = ageSeconds(then, now);
+    return seconds === null ? DASH : seconds >= STALE_S ? `stale ${ageText(seconds)}` : ageText(seconds);
+  });
+  const stale = text.startsWith("stale");
   return (
-    <td className={stale ? "age stale" : "age"} data-stale={stale}>
-      {stale ? `stale, ${ageText(seconds)}` : ageText(seconds)}
+    <td role="cell" className={stale ? "age stale" : "age"} data-stale={stale}>
+      {text}
     </td>
   );
 }
@@ -23,17 +25,17 @@ const Row = memo(function Row({ desk, market, chosen }: { desk: Desk; market: Ma
   const percentage = ticker?.percentage ?? null;
   const trend = percentage === null || percentage === 0 ? "" : percentage > 0 ? "up" : "down";
   return (
-    <tr className={chosen ? "chosen" : ""} data-symbol={market.symbol}>
-      <th scope="row">
+    <tr role="row" className={chosen ? "chosen" : ""} data-symbol={market.symbol}>
+      <th role="rowheader" scope="row">
         <button type="button" aria-pressed={chosen} onClick={() => desk.selected.set(market)}>
           {market.symbol}
         </button>
       </th>
-      <td data-cell="last">{ticker?.last ?? DASH}</td>
-      <td className={trend}>{percentage === null ? DASH : `${percentage > 0 ? "+" : ""}${percentage.toFixed(2)} %`}</td>
-      <td className="wide">{ticker?.bid ?? DASH}</td>
-      <td className="wide">{ticker?.ask ?? DASH}</td>
-      <td>{ticker?.bid && ticker.ask ? difference(ticker.ask, ticker.bid) : DASH}</td>
+      <td role="cell" data-cell="last">{ticker?.last ?? DASH}</td>
+      <td role="cell" className={trend}>{percentage === null ? DASH : `${percentage > 0 ? "+" : ""}${percentage.toFixed(2)} %`}</td>
+      <td role="cell" className="wide">{ticker?.bid ?? DASH}</td>
+      <td role="cell" className="wide">{ticker?.ask ?? DASH}</td>
+      <td role="cell">{ticker?.bid && ticker.ask ? difference(ticker.ask, ticker.bid) : DASH}</td>
       <Age then={ticker?.updatedAt} />
     </tr>
   );
@@ -51,25 +53,26 @@ export function MarketWatch({ desk }: { desk: Desk }) {
     next.focus();
     next.click();
   };
+  // The roles are what the elements are anyway; a browser forgets it where the style sheet lays rows out as grids.
   return (
     <Panel title="Market watch" name="market">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Symbol</th>
-            <th scope="col">Last</th>
-            <th scope="col">24 h</th>
-            <th scope="col" className="wide">
+      <table role="table">
+        <thead role="rowgroup">
+          <tr role="row">
+            <th role="columnheader" scope="col">Symbol</th>
+            <th role="columnheader" scope="col">Last</th>
+            <th role="columnheader" scope="col">24 h</th>
+            <th role="columnheader" scope="col" className="wide">
               Bid
             </th>
-            <th scope="col" className="wide">
+            <th role="columnheader" scope="col" className="wide">
               Ask
             </th>
-            <th scope="col">Spread</th>
-            <th scope="col">Age</th>
+            <th role="columnheader" scope="col">Spread</th>
+            <th role="columnheader" scope="col">Age</th>
           </tr>
         </thead>
-        <tbody onKeyDown={move}>
+        <tbody role="rowgroup" onKeyDown={move}>
           {desk.markets.map((market) => (
             <Row key={keyOf(market)} desk={desk} market={market} chosen={market === selected} />
           ))}

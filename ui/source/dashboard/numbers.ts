@@ -27,7 +27,13 @@ function scale(text: string, places: number): bigint {
   return BigInt(whole + part.padEnd(places, "0"));
 }
 
-export const timeText = (iso: string) => new Date(iso).toLocaleTimeString([], { hour12: false });
+// The time of day, with the date before it where that is not today.
+export function timeText(iso: string): string {
+  const then = new Date(iso);
+  const time = then.toLocaleTimeString([], { hour12: false });
+  if (then.toDateString() === new Date().toDateString()) return time;
+  return `${then.toLocaleDateString([], { day: "2-digit", month: "short" })} ${time}`;
+}
 
 // Trailing zeros tell nothing in a balance.
 export const trimmed = (text: string) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);

@@ -104,11 +104,11 @@ function OrderRow({ desk, order, refuse }: { desk: Desk; order: Order; refuse: (
     <tr data-order={order.id} data-status={order.status}>
       <th scope="row">{order.symbolName}</th>
       <td className={order.side === "BUY" ? "up" : "down"}>{order.side.toLowerCase()}</td>
-      <td>{order.type.toLowerCase()}</td>
+      <td className="wide">{order.type.toLowerCase()}</td>
       <td>{trimmed(order.quantity)}</td>
       <td>{order.averagePrice ?? order.price ?? DASH}</td>
       <td>{order.status.toLowerCase().replace("_", " ")}</td>
-      <td>{timeText(order.createdAt)}</td>
+      <td className="wide">{timeText(order.createdAt)}</td>
       <td>
         {OPEN.includes(order.status) && (
           <button type="button" onClick={cancel} aria-label={`Cancel the ${order.side.toLowerCase()} of ${order.quantity} ${order.symbolName}`}>
@@ -131,11 +131,14 @@ export function Orders({ desk }: { desk: Desk }) {
       <table>
         <thead>
           <tr>
-            {["Symbol", "Side", "Type", "Quantity", "Price", "Status", "Placed", "Act"].map((name) => (
-              <th key={name} scope="col">
+            {["Symbol", "Side", "Type", "Quantity", "Price", "Status", "Placed"].map((name) => (
+              <th key={name} scope="col" className={name === "Type" || name === "Placed" ? "wide" : ""}>
                 {name}
               </th>
             ))}
+            <th scope="col">
+              <span className="unseen">Cancel</span>
+            </th>
           </tr>
         </thead>
         <tbody>

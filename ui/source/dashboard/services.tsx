@@ -1,5 +1,5 @@
 // The collecting services, for admins: state, heartbeat, feeds, and the buttons that change them.
-import { useCallback, useEffect, useState } from "react";
+import { Fragment, useCallback, useEffect, useState } from "react";
 import type { Desk } from "./desk";
 import { RestartService, type ServiceCellsFragment, Services, StartService, StopService, WatchServices } from "./generated";
 import { ageSeconds, ageText, DASH } from "./numbers";
@@ -9,6 +9,19 @@ import { clock, useStore } from "./store";
 type Service = ServiceCellsFragment;
 
 const READ_MS = 2_000;
+
+// A feed's name may take another line after a colon, and nowhere else.
+const breakable = (name: string) =>
+  name.split(":").map((part, at) => (
+    <Fragment key={at}>
+      {at > 0 && (
+        <>
+          :<wbr />
+        </>
+      )}
+      {part}
+    </Fragment>
+  ));
 
 function ServiceCard({ service, act }: { service: Service; act: (verb: "start" | "stop" | "restart", service: Service) => void }) {
   const now = useStore(clock);
@@ -20,7 +33,8 @@ function ServiceCard({ service, act }: { service: Service; act: (verb: "start" |
         {title} <span className={`badge state-${service.state.toLowerCase()}`}>{service.state.toLowerCase().replace("_", " ")}</span>
       </h3>
       <p>
-        Heartbeat {heartbeat === null ? DASH : ageText(heartbeat)}, {service.restarts} restarts
+        {heartbeat === null ? "No heartbeat yet" : `Heartbeat ${ageText(heartbeat)} ago`}, {service.restarts}{" "}
+        {service.restarts === 1 ? "restart" : "restarts"}
       </p>
       {service.lastError && <p className="problem">{service.lastError}</p>}
       <div className="choice">
@@ -31,31 +45,33 @@ function ServiceCard({ service, act }: { service: Service; act: (verb: "start" |
         ))}
       </div>
       {service.feeds.length > 0 && (
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Feed</th>
-              <th scope="col">Messages</th>
-              <th scope="col">Last</th>
-              <th scope="col">Lag</th>
-              <th scope="col">Reconnects</th>
-            </tr>
-          </thead>
-          <tbody>
-            {service.feeds.map((feed) => {
-              const age = ageSeconds(feed.lastMessageAt, now);
-              return (
-                <tr key={feed.feed}>
-                  <th scope="row">{feed.feed}</th>
-                  <td>{feed.messages}</td>
-                  <td>{age === null ? DASH : ageText(age)}</td>
-                  <td>{feed.lagMs == null ? DASH : `${Math.round(feed.lagMs)} ms`}</td>
-                  <td className={feed.error ? "down" : ""}>{feed.error ?? feed.reconnects}</td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
+        <div className="feeds" tabIndex={0} role="group" aria-label={`Feeds of ${title}`}>
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Feed</th>
+                <th scope="col">Messages</th>
+                <th scope="col">Last</th>
+                <th scope="col">Lag</th>
+                <th scope="col">Reconnects</th>
+              </tr>
+            </thead>
+            <tbody>
+              {service.feeds.map((feed) => {
+                const age = ageSeconds(feed.lastMessageAt, now);
+                return (
+                  <tr key={feed.feed}>
+                    <th scope="row">{breakable(feed.feed)}</th>
+                    <td>{feed.messages}</td>
+                    <td>{age === null ? DASH : ageText(age)}</td>
+                    <td>{feed.lagMs == null ? DASH : `${Math.round(feed.lagMs)} ms`}</td>
+                    <td className={feed.error ? "down" : ""}>{feed.error ?? feed.reconnects}</td>
+                  </tr>
+                );
+              })}
+            </tbody>
+          </table>
+        </div>
       )}
     </article>
   );

@@ -47,6 +47,11 @@ export function useStore<T>(store: Store<T>): T {
   return useSyncExternalStore(store.subscribe, store.read);
 }
 
+// What a reader makes of the value: it is drawn anew only when that is another text or number.
+export function useSelected<T, S extends string | number | boolean | null>(store: Store<T>, select: (value: T) => S): S {
+  return useSyncExternalStore(store.subscribe, () => select(store.value));
+}
+
 // The time of every age on the page, so that a thousand cells need one timer.
 export const clock = new Store(Date.now());
 setInterval(() => clock.set(Date.now()), 1000);

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
+from fullon_master_api.apis.orm.orders import OrderChange
 from fullon_master_api.apis.orm.store import Orm
 from fullon_master_api.apis.orm.vault import Secrets
 from fullon_master_api.model import Bot, Exchange, ExchangeAccount, Record, StrategyTemplate, Symbol, User
@@ -149,6 +150,7 @@ async def _history(orm: Orm, account: ExchangeAccount, bots: Sequence[Bot]) -> N
         given = {"bot_id": bot.bot_id, "symbol": symbol, "side": side, "volume": Decimal(volume)}
         asked = given | {"order_type": "market", "tick": Decimal(price), "final_volume": Decimal(volume), "status": "filled"}
         order = await orm.orders.place(None, asked | {"reason": "demo"}, send=False)
+        await orm.orders.change(order.order_id, OrderChange(average_price=Decimal(price)))
         fee = (Decimal(volume) * Decimal(price) * _FEE).quantize(Decimal("0.00001"), ROUND_HALF_EVEN)
         fill = given | {"price": Decimal(price), "fee": fee, "order_id": order.order_id, "reason": "demo", "created_at": at}
         await orm.dry_trades.save(fill)
