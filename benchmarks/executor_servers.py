@@ -52,7 +52,7 @@ async def serve_fullon() -> None:
     """Our transport and executor over rows in memory, as one route of a FastAPI application."""
     engine = Engine(schemas()[0])
     async with open_bus("memory://") as bus, Hub(bus, engine, lambda _principal, _request_id: Ctx()) as hub:
-        app = FastAPI()
+        app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})  # As the gateway's where nothing records.
         make_context = hub.make_context
         routes = graphql_routes(engine, hub, nobody, make_context, Settings(_env_file=None, requests_per_minute_per_address=0))
         app.include_router(routes)

@@ -112,12 +112,14 @@ class MasterGateway:
 
     def _build_app(self) -> FastAPI:
         settings, stores = self.settings, self.stores
+        traced = is_recording()
         app = FastAPI(
             title=settings.api_title,
             version=settings.api_version,
             description=settings.api_description,
             docs_url=None,
             redoc_url=None,
+            telemetry={"tracing": traced, "metrics": traced, "logs": traced},  # Else it looks for a provider at each request.
         )
         app.state.stores = stores
         app.state.authenticate = stores.sessions.principal_of_token

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,15 +66,9 @@ class Rates:
         limit = self._limits[caller[0]]
         return (int(self._bucket(caller, limit).left), limit) if limit else None
 
-    @contextmanager
-    def running(self, caller: Caller) -> Iterator[None]:
+    def running(self, caller: Caller) -> Running:
         """While a request of this caller is worked on. Raises RateLimited when too many are."""
-        self.check_running(caller)
-        self.enter(caller)
-        try:
-            yield
-        finally:
-            self.leave(caller)
+        return Running(self, caller)
 
     def check_running(self, caller: Caller) -> None:
         """Raises RateLimited when as many requests of this caller run as may."""
@@ -103,3 +96,20 @@ class Rates:
             bucket.left = min(limit, bucket.left + (now_s - bucket.at_s) * limit / 60)
             bucket.at_s = now_s
         return bucket
+
+
+class Running:
+    """Counts a request from `with` to its end; a plain class, since every request pays for it."""
+
+    __slots__ = ("_caller", "_rates")
+
+    def __init__(self, rates: Rates, caller: Caller) -> None:
+        self._rates = rates
+        self._caller = caller
+
+    def __enter__(self) -> None:
+        self._rates.check_running(self._caller)
+        self._rates.enter(self._caller)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._rates.leave(self._caller)

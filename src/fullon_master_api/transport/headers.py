@@ -7,7 +7,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fullon_master_api.tracing import trace_of_caller, within
+from fullon_master_api.tracing import is_recording, trace_of_caller, within
 
 NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 
@@ -48,6 +48,8 @@ class CallerTraces:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        named = None if scope["type"] == "lifespan" else trace_of_caller(Headers(scope=scope))
-        with within(named):
+        if scope["type"] == "lifespan" or not is_recording():
+            await self._app(scope, receive, send)
+            return
+        with within(trace_of_caller(Headers(scope=scope))):
             await self._app(scope, receive, send)

@@ -15,6 +15,7 @@ import orjson
 from graphql import GraphQLError, OperationType
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from fullon_master_api.auth.rates import Caller, Rates
 from fullon_master_api.errors import BadUserInput, Forbidden, GatewayError, ParseFailed, RateLimited, ServerShutdown, TooLarge
@@ -79,6 +80,10 @@ class Finished(Response):
             NO_STORE,
             (b"content-length", b"%d" % len(body)),
         ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +250,8 @@ class HttpEndpoint:
 
 
 def _caller(request: Request, principal: Principal | None) -> Caller:
-    return Rates.caller(principal, request.client.host if request.client is not None else "")
+    client = request.scope.get("client")
+    return Rates.caller(principal, client[0] if client else "")
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes:
