@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from fullon_master_api.app import open_gateway
 from fullon_master_api.settings import Settings
+from fullon_master_api.transport.server import Server, bind_socket, server_config
 
 SECRET = "a secret that is long enough to sign with"
 FACES = ["/graphql?query={__typename}", "/", "/livez", "/health", "/docs", "/openapi.json", "/api/v1/services", "/nothing"]
@@ -87,3 +90,69 @@ async def test_rest_is_limited_with_the_same_allowance_as_graphql_and_probes_nev
     assert int(by_rest.headers["retry-after"]) >= 1
     assert by_graphql.status_code == 429
     assert probes == [200, 200, 200]
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+async def test_a_method_that_graphql_is_not_asked_by_is_refused_in_its_own_words(tmp_path: Path, method: str) -> None:
+    async with client_of(tmp_path) as client:
+        answer = await client.request(method, "/graphql", headers={"x-request-id": "mine-1"})
+
+    assert (answer.status_code, answer.headers["allow"], answer.headers["x-request-id"]) == (405, "GET, HEAD, POST", "mine-1")
+    (error,) = answer.json()["errors"]
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "requestId": "mine-1"}
+
+
+async def test_head_is_get_without_a_body_and_changes_nothing_either(tmp_path: Path) -> None:
+    async with client_of(tmp_path) as client:
+        for query, status in (("{ __typename }", 200), ("mutation { __typename }", 405)):
+            params = {"query": query}
+            got, headed = await client.get("/graphql", params=params), await client.head("/graphql", params=params)
+            assert (got.status_code, headed.status_code) == (status, status)
+            assert headed.headers["content-type"] == got.headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/static/absent.js", "/api/v1/nothing", "/api/v1/orm/nothing", "/api/v1/cache/nothing"]
+)
+async def test_what_there_is_not_is_not_found_with_a_code_and_an_id(tmp_path: Path, path: str) -> None:
+    async with client_of(tmp_path) as client:
+        answer = await client.get(path)
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
+    assert answer.json()["request_id"] == answer.headers["x-request-id"] != ""
+
+
+async def test_a_fault_of_ours_over_rest_is_masked_and_answered_like_everything_else(tmp_path: Path) -> None:
+    async def fail() -> None:
+        raise LookupError("hunter2")
+
+    settings = Settings(_env_file=None, data_dir=tmp_path, jwt_secret_key=SECRET, cors_origins=[DESK])
+    async with open_gateway(settings) as gateway:
+        gateway.app.add_api_route("/api/v1/failing", fail)
+        transport = httpx.ASGITransport(app=gateway.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://desk.test", headers={"origin": DESK}) as client:
+            with capture_logs() as events:
+                answer = await client.get("/api/v1/failing", headers={"x-request-id": "mine-1"})
+
+    assert (answer.status_code, answer.json()["code"], answer.json()["request_id"]) == (500, "INTERNAL", "mine-1")
+    assert "hunter2" not in answer.text
+    assert (answer.headers["x-request-id"], answer.headers["x-content-type-options"]) == ("mine-1", "nosniff")
+    assert answer.headers["access-control-allow-origin"] == DESK
+    (event,) = [event for event in events if event["event"] == "rest.failed"]
+    assert isinstance(event["exc_info"], LookupError)
+
+
+@pytest.mark.parametrize(("trusted", "told"), [(["127.0.0.0/8"], True), ([], False), (["192.0.2.0/24"], False)])
+async def test_a_proxy_that_ends_tls_is_believed_where_it_is_trusted(tmp_path: Path, trusted: list[str], told: bool) -> None:
+    settings = Settings(_env_file=None, data_dir=tmp_path, jwt_secret_key=SECRET, trusted_proxies=trusted)
+    async with open_gateway(settings) as gateway, asyncio.TaskGroup() as tasks:
+        config = server_config(gateway.app, uvloop_enabled=False, message_bytes_max=1_000, trusted_proxies=trusted)
+        server, stop = Server(config, on_stop=gateway.stop), asyncio.Event()
+        listener = bind_socket("127.0.0.1", 0)
+        tasks.create_task(server.serve_until(stop, listener))
+        await server.ready.wait()
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60) as client:
+            answer = await client.get("/livez", headers={"x-forwarded-proto": "https", "x-forwarded-for": "198.51.100.7"})
+        stop.set()
+
+    assert ("strict-transport-security" in answer.headers) is told

@@ -244,6 +244,23 @@ async def test_a_message_that_is_too_large_closes_its_socket_only(demo: DemoProc
         assert json.loads(await other.recv())["type"] == "pong"
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[" * 100_000,
+        '{"type":"connection_init","payload":' + '{"a":' * 50_000 + "1" + "}" * 50_001,
+        '{"type":"subscribe","id":"1","payload":{"query":"{ __typename }","variables":' + "[" * 50_000 + "]" * 50_000 + "}}",
+    ],
+    ids=["lists", "init", "variables"],
+)
+async def test_a_message_that_nests_too_deep_closes_its_socket_only(demo: DemoProcess, message: str) -> None:
+    async with connect(demo) as other, connect(demo) as socket:
+        await socket.send(message)
+        assert await closed(socket) == 4400
+        await other.send(json.dumps({"type": "connection_init"}))
+        assert json.loads(await other.recv())["type"] == "connection_ack"
+
+
 @pytest.mark.slow
 async def test_500_sockets_that_say_nothing_are_closed_and_others_are_served(demo: DemoProcess, trader: httpx.Client) -> None:
     async with AsyncExitStack() as stack:

@@ -13,8 +13,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fullon_master_api.auth.rates import Rates
-from fullon_master_api.errors import GatewayError, RateLimited, TooLarge
+from fullon_master_api.errors import GatewayError, RateLimited, TooLarge, public_code, public_message
+from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal
+
+log = get_logger(__name__)
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -57,8 +60,12 @@ class Edge:
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
+        started = False
+
         async def send_with_id(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
@@ -77,6 +84,12 @@ class Edge:
                 state["refusal"] = refusal
             await self._run(scope, bounded, send_with_id)
         except RateLimited as error:
+            await _refuse(send_with_id, request_id, error)
+        except Exception as error:
+            # Answered here, where the answer still gets its id and the headers of all others.
+            log.error("rest.failed", path=scope["path"], method=scope["method"], exc_info=error)
+            if started:
+                raise
             await _refuse(send_with_id, request_id, error)
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
@@ -117,12 +130,13 @@ class Edge:
         return receive_read
 
 
-async def _refuse(send: Send, request_id: str, error: GatewayError) -> None:
-    body = orjson.dumps({"detail": error.message, "code": error.code, "request_id": request_id})
+async def _refuse(send: Send, request_id: str, error: Exception) -> None:
+    body = orjson.dumps({"detail": public_message(error), "code": public_code(error), "request_id": request_id})
+    status = error.http_status if isinstance(error, GatewayError) else GatewayError.http_status
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if isinstance(error, RateLimited):
         headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
-    else:
+    elif isinstance(error, TooLarge):
         headers.append((b"connection", b"close"))  # The rest of the body is not read.
-    await send({"type": "http.response.start", "status": error.http_status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

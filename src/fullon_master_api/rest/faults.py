@@ -1,4 +1,4 @@
-"""Errors as REST answers: `{detail, code, request_id}`, whatever raised them."""
+"""Errors as REST answers: `{detail, code, request_id}`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ from fullon_master_api.errors import (
     public_code,
     public_message,
 )
-from fullon_master_api.logs import get_logger
-
-log = get_logger(__name__)
 
 STATUS_CODES: Final = {
     400: "BAD_USER_INPUT",
@@ -48,11 +45,10 @@ class ErrorBody(BaseModel):
 
 
 def install_faults(app: FastAPI) -> None:
-    """Render every error of this application in one place."""
+    """Render every error that has a name in one place; those that have none are the edge's."""
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unknown_error)
 
 
 def _answer(request: Request, status: int, detail: object, code: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -84,8 +80,3 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = STATUS_CODES.get(error.status_code, "INTERNAL" if error.status_code >= 500 else "BAD_USER_INPUT")
     return _answer(request, error.status_code, error.detail, code, dict(error.headers or {}))
-
-
-async def _unknown_error(request: Request, error: Exception) -> JSONResponse:
-    log.error("rest.failed", path=request.url.path, method=request.method, exc_info=error)
-    return _answer(request, 500, public_message(error), public_code(error))

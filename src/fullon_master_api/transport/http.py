@@ -37,6 +37,7 @@ CONTENT_TYPES: Final = {media: (b"content-type", f"{media}; charset=utf-8".encod
 PARTS: Final = 'multipart/mixed; boundary="-"'
 PART_HEAD: Final = b"\r\n---\r\ncontent-type: application/json; charset=utf-8\r\n\r\n"
 PARTS_END: Final = b"\r\n-----\r\n"
+READING: Final = frozenset({"GET", "HEAD"})
 NO_STORE: Final = (b"cache-control", b"no-store")
 
 Page = Callable[[Request, Principal | None], Awaitable[Response]]
@@ -62,9 +63,13 @@ class NotAcceptable(GatewayError):
 
 
 class WrongMethod(GatewayError):
-    """A mutation may change things, so it is never done by GET."""
+    """The method is not one by which this may be asked: a mutation may change things, so it is never done by GET."""
 
     code, http_status = "BAD_USER_INPUT", 405
+
+    def __init__(self, message: str, allowed: str) -> None:
+        super().__init__(message)
+        self.allowed = allowed
 
 
 class Finished(Response):
@@ -106,7 +111,7 @@ class HttpEndpoint:
         edge_id: str | None = request.scope.get("state", {}).get("request_id")
         asked = Asked(request, edge_id or request_id_of(request.headers), choose_media(request.headers.get("accept")) or JSON)
         try:
-            if request.method == "GET" and self._page is not None and prefers_html(request.headers.get("accept", "")):
+            if request.method in READING and self._page is not None and prefers_html(request.headers.get("accept", "")):
                 return await self._page(request, await self._visitor(request))
             return await self._answer(asked)
         except DocumentError as error:
@@ -120,6 +125,8 @@ class HttpEndpoint:
 
     async def _answer(self, asked: Asked) -> Response:
         request = asked.request
+        if request.method not in READING and request.method != "POST":
+            raise WrongMethod(f"GraphQL is not asked by {request.method}: use POST, or GET for queries", "GET, HEAD, POST")
         ranges = accepted(request.headers.get("accept", ""))
         if choose_media(request.headers.get("accept")) is None and not (EVENT_STREAM in ranges or MULTIPART in ranges):
             raise NotAcceptable(f"an answer is {JSON} or {GRAPHQL_JSON}: accept one of them")
@@ -198,8 +205,8 @@ class HttpEndpoint:
 
     async def _prepare(self, asked: Asked, operation: Operation, principal: Principal | None) -> Prepared:
         prepared = await self._desk.prepare(operation, principal)
-        if prepared.kind is OperationType.MUTATION and asked.request.method == "GET":
-            raise WrongMethod("a mutation must be sent by POST")
+        if prepared.kind is OperationType.MUTATION and asked.request.method in READING:
+            raise WrongMethod("a mutation must be sent by POST", "POST")
         return prepared
 
     async def _execute(self, asked: Asked, operation: Operation, principal: Principal | None) -> Answer:
@@ -222,7 +229,7 @@ class HttpEndpoint:
 
     async def _read(self, request: Request) -> tuple[list[Operation], bool]:
         """The operations of a request, and whether they came as a batch."""
-        if request.method == "GET":
+        if request.method in READING:
             return [self._read_query(request)], False
         media = request.headers.get("content-type", "").partition(";")
         if media[0].strip().lower() != JSON:
@@ -348,8 +355,8 @@ def _refused(asked: Asked, error: Exception) -> Response:
     response = _response(asked, answer, status=status)
     if status == 401:
         response.headers["www-authenticate"] = "Bearer"
-    elif status == 405:
-        response.headers["allow"] = "POST"
+    elif isinstance(error, WrongMethod):
+        response.headers["allow"] = error.allowed
     elif isinstance(error, RateLimited):
         response.headers["retry-after"] = str(max(1, round(error.retry_after_s)))
     return response

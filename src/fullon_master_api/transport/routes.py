@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from fastapi import APIRouter
 from starlette.routing import Route, WebSocketRoute
@@ -16,6 +17,9 @@ from fullon_master_api.transport.hub import Hub, MakeContext
 from fullon_master_api.transport.persisted import FindDocument, PersistedDocuments
 from fullon_master_api.transport.socket import SocketEndpoint
 
+METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+"""All that a client may try: the endpoint says itself which it takes, in GraphQL's words."""
+
 
 class GraphqlRoutes(APIRouter):
     """The routes, and the endpoint behind those of requests, for `DirectPosts`."""
@@ -24,7 +28,7 @@ class GraphqlRoutes(APIRouter):
         super().__init__()
         self.path = path
         self.endpoint = HttpEndpoint(desk, page)
-        self.routes.append(Route(path, self.endpoint.__call__, methods=["GET", "POST"], include_in_schema=False))
+        self.routes.append(Route(path, self.endpoint.__call__, methods=METHODS, include_in_schema=False))
         self.routes.append(WebSocketRoute(path, SocketEndpoint(desk)))
 
 

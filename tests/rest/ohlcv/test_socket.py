@@ -131,26 +131,33 @@ async def test_after_unsubscribing_nothing_more_is_told(url: str, ohlcv: OhlcvSt
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "code", "message"),
     [
-        ("{", "Invalid JSON format"),
-        ("[]", "Invalid JSON format"),
-        ('{"action": "fly"}', "Unknown action: fly"),
-        ('{"action": "subscribe", "exchange": "kraken"}', "Missing required fields: exchange, symbol, timeframe, type"),
+        ("{", "PARSE_FAILED", "Invalid JSON format"),
+        ("[" * 15_000, "PARSE_FAILED", "Invalid JSON format"),
+        ("[]", "BAD_USER_INPUT", "Invalid JSON format"),
+        ('{"action": "fly"}', "BAD_USER_INPUT", "Unknown action: fly"),
+        (
+            '{"action": "subscribe", "exchange": "kraken"}',
+            "BAD_USER_INPUT",
+            "Missing required fields: exchange, symbol, timeframe, type",
+        ),
         (
             '{"action": "subscribe", "exchange": "kraken", "symbol": "NOT/THERE", "timeframe": "1m", "type": "ohlcv_live"}',
+            "NOT_FOUND",
             "Subscription error: Exchange 'kraken' or symbol 'NOT/THERE' not found",
         ),
         (
             '{"action": "subscribe", "exchange": "kraken", "symbol": "BTC/USD", "timeframe": "1m", "type": "news"}',
+            "BAD_USER_INPUT",
             "Subscription error: type must be one of ohlcv_live, candle_live, trade_live",
         ),
     ],
 )
-async def test_a_bad_message_is_answered_and_the_socket_stays(url: str, text: str, message: str) -> None:
+async def test_a_bad_message_is_answered_and_the_socket_stays(url: str, text: str, code: str, message: str) -> None:
     async with connect(f"{url}?token=reader") as client:
         await client.send(text)
-        assert await receive(client) == {"type": "error", "message": message}
+        assert await receive(client) == {"type": "error", "message": message, "code": code}
         assert (await ask(client))["type"] == "subscription_confirmed"
 
 

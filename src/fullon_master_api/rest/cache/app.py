@@ -13,6 +13,7 @@ from fullon_master_api.rest.cache.desk import Desk, Endpoint
 from fullon_master_api.rest.cache.door import admit
 from fullon_master_api.rest.cache.envelopes import Envelope, GenericEnvelope, TypedEnvelope
 from fullon_master_api.rest.cache.session import Session
+from fullon_master_api.rest.faults import install_faults
 
 CONNECTIONS_MAX: Final = 10_000
 TRY_AGAIN_LATER: Final = 1013
@@ -38,6 +39,7 @@ class Places:
 def create_app(desk: Callable[[], Desk], *, connections_max: int = CONNECTIONS_MAX) -> FastAPI:
     """An application to mount at `/api/v1/cache`. `desk` is called when a socket opens, so it may be built before the stores."""
     app = FastAPI(title="Fullon cache", openapi_url=None)
+    install_faults(app)
     places = Places(connections_max)
     for noun, endpoint in TYPED.items():
         _add(app, f"/ws/{noun}/{{connection_id:path}}", endpoint, TypedEnvelope(), desk, places)

@@ -106,7 +106,7 @@ class Session:
             try:
                 request = orjson.loads(text)
             except orjson.JSONDecodeError:
-                await self._fail("Invalid JSON format")
+                await self._fail("Invalid JSON format", "PARSE_FAILED")
                 continue
             await self._act(request)
 
@@ -125,7 +125,9 @@ class Session:
         try:
             await (self._subscribe(named) if action == "subscribe" else self._unsubscribe(named))
         except GatewayError as error:
-            await self._fail(f"{'Subscription' if action == 'subscribe' else 'Unsubscription'} error: {error.message}")
+            await self._fail(
+                f"{'Subscription' if action == 'subscribe' else 'Unsubscription'} error: {error.message}", error.code
+            )
 
     async def _subscribe(self, named: Named) -> None:
         timeframe = parse_timeframe(named["timeframe"])
@@ -158,7 +160,7 @@ class Session:
             else:
                 await self._watch_trades(named, listening)
         except GatewayError as error:
-            await self._fail(f"Subscription error: {error.message}")
+            await self._fail(f"Subscription error: {error.message}", error.code)
         finally:
             listening.set()
 
@@ -200,8 +202,8 @@ class Session:
     async def _confirm(self, named: Named, kind: str, status: str) -> None:
         await self._send(named | {"type": kind, "subscription_type": named["type"]}, f'{{"status":"{status}"}}')
 
-    async def _fail(self, message: str) -> None:
-        await self._send({"type": "error", "message": message}, None)
+    async def _fail(self, message: str, code: str = "BAD_USER_INPUT") -> None:
+        await self._send({"type": "error", "message": message, "code": code}, None)
 
     async def _send(self, body: dict[str, Any], data: str | None) -> None:
         """One message. Raises: WebSocketDisconnect when the client is gone, or took nothing for `SEND_TIMEOUT_S`."""
