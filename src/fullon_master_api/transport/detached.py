@@ -226,16 +226,18 @@ class Connection(asyncio.Protocol):
     # ---- a link of the session -----------------------------------------------------------------------------------------
 
     def deliver(self, event: Rendered, reader: Reader) -> None:
-        data = (event.frames.get(reader.spelling) or event.frame(reader)) + reader.tail
+        frame, tail = event.frames.get(reader.spelling) or event.frame(reader), reader.tail
         if not self._touched:
             if self._flusher.direct and not self._out:
                 if not self._closing:
-                    self._write(data)
+                    self._write(frame + tail)
                 return
             self._touched = True
             self._flusher.touch(self)
-        self._out.append(data)
-        self._out_bytes += len(data)
+        out = self._out
+        out.append(frame)  # Both are there already: what is joined only when it is written makes no objects to wait.
+        out.append(tail)
+        self._out_bytes += len(frame) + len(tail)
         if self._out_bytes > OUT_BYTES_MAX:
             self.flush()
 
@@ -262,7 +264,7 @@ class Connection(asyncio.Protocol):
         out = self._out
         if not out or self._closing or (self.paused and self._out_bytes <= OUT_BYTES_MAX):
             return
-        data = out[0] if len(out) == 1 else b"".join(out)
+        data = b"".join(out)
         out.clear()
         self._out_bytes = 0
         self._write(data)
