@@ -1,9 +1,15 @@
-"""Spans of our work, through the OpenTelemetry API alone; who records them is set from outside, and nobody is by default."""
+"""Spans of our work, through the OpenTelemetry API alone, and the statements that one piece of work sends to stores.
+
+Who records spans is set from outside, and nobody does by default; statements are noted for whoever asks how an answer was made.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from opentelemetry import context, trace
@@ -100,3 +106,43 @@ def _recorded(tracer: Tracer, name: str, attributes: dict[str, str | int | float
         except BaseException as error:
             current.set_status(Status(StatusCode.ERROR, type(error).__name__))
             raise
+
+
+@dataclass(slots=True)
+class Note:
+    """A statement that was sent to a store: text without values, rows that came back, when (`perf_counter_ns`), how long."""
+
+    sql: str
+    began_ns: int
+    rows: int = 0
+    took_ns: int = 0
+
+
+_NOTES: Final[ContextVar[list[Note] | None]] = ContextVar("notes", default=None)
+
+
+@contextmanager
+def noted_statements() -> Iterator[list[Note]]:
+    """The statements that are sent meanwhile by this task and those that it makes."""
+    notes: list[Note] = []
+    before = _NOTES.set(notes)
+    try:
+        yield notes
+    finally:
+        _NOTES.reset(before)
+
+
+def note_statement(sql: str) -> AbstractContextManager[Note | None]:
+    """Around the sending of a statement: a note for whoever wants them, or None and no cost where nobody does."""
+    notes = _NOTES.get()
+    return NOTHING if notes is None else _noted(notes, sql)
+
+
+@contextmanager
+def _noted(notes: list[Note], sql: str) -> Iterator[Note]:
+    note = Note(sql, time.perf_counter_ns())
+    notes.append(note)
+    try:
+        yield note
+    finally:
+        note.took_ns = time.perf_counter_ns() - note.began_ns

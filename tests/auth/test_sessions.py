@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import event
 
 from fullon_master_api.apis.orm import Orm, open_orm
 from fullon_master_api.auth import sessions as module
@@ -22,6 +21,7 @@ from fullon_master_api.auth.throttle import LoginThrottle
 from fullon_master_api.auth.totp import totp_code
 from fullon_master_api.errors import BadUserInput, RateLimited, TokenExpired, Unauthenticated
 from fullon_master_api.model import Role, Scope, User
+from fullon_master_api.tracing import noted_statements
 
 PASSWORD = "correct horse"
 KEY = KEY_PREFIX + "s3cret" * 7
@@ -226,20 +226,10 @@ async def test_a_crowd_of_one_user_is_looked_up_once(stage: Stage, monkeypatch: 
     monkeypatch.setattr("fullon_master_api.auth.sessions.FACTS_LIFE_S", 60.0)
     token = await login(stage)
     stage.sessions.forget(stage.user.uid)
-    reads = 0
-
-    def note(*_: object) -> None:
-        nonlocal reads
-        reads += 1
-
-    engines = [engine.sync_engine for engine in stage.orm.database.engines]
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", note)
-    found = await asyncio.gather(*(stage.sessions.principal_of_token(token) for _ in range(50)))
-    for engine in engines:
-        event.remove(engine, "before_cursor_execute", note)
+    with noted_statements() as reads:
+        found = await asyncio.gather(*(stage.sessions.principal_of_token(token) for _ in range(50)))
     assert {principal.uid for principal in found} == {stage.user.uid}
-    assert reads == 1
+    assert len(reads) == 1
 
 
 async def test_a_key_may_come_as_a_bearer_token(stage: Stage) -> None:

@@ -18,6 +18,14 @@ from fullon_master_api.executor.loading import BatchResolver, load_batched
 PLAN: Final = "fullon.executor"
 """Key in a field's metadata under which its `Answered` record lies."""
 
+WANTED: Final = "wanted"
+"""Keyword-only parameter by which a resolver is told which attributes of its rows will be read: a frozenset, or None for all.
+
+It is no GraphQL argument. What is read is what is selected, and what resolvers of the rows below say they read (`reads`).
+"""
+HANDED_ON: Final = "fullon.handed_on"
+"""Key in a field's metadata: its rows are those that its parent's resolver was asked for, as the rows of a page."""
+
 RESERVED: Final = frozenset({"self", "cls", "root", "info"})
 
 
@@ -28,6 +36,16 @@ class Answered:
     resolver: BatchResolver
     rooted: bool
     cost: int
+
+
+def reads(*attributes: str) -> Callable[[BatchResolver], BatchResolver]:
+    """Marks a batch resolver that reads these attributes of its parents and no others; one without the mark may read all."""
+
+    def mark(resolver: BatchResolver) -> BatchResolver:
+        resolver.reads = frozenset(attributes)  # type: ignore[attr-defined]
+        return resolver
+
+    return mark
 
 
 class RowsOf:
@@ -59,13 +77,15 @@ def batched(
     deprecation_reason: str | None = None,
     cost: int = 1,
     directives: Sequence[object] = (),
+    handed_on: bool = False,
 ) -> Any:
     """A field whose resolver is called once for all parents of a level: `ticker: Ticker | None = batched(tickers_of, …)`.
 
     `resolver(parents, ctx, *, arguments…)` answers a list aligned with `parents`; an Exception in it is that row's error.
     Its keyword-only parameters, with annotations and defaults, are the field's GraphQL arguments. `arguments` maps a
     parameter to its description, or to the annotation that replaces the resolver's (an input type, or
-    `Annotated[T, strawberry.argument(…)]`). `cost` is what one row of it adds to the cost of an operation.
+    `Annotated[T, strawberry.argument(…)]`). `cost` is what one row of it adds to the cost of an operation. `handed_on` says
+    that its rows are those that its parent's resolver was asked for.
     """
     node_arguments = _signature(resolver, arguments or {})
 
@@ -73,7 +93,10 @@ def batched(
         return await load_batched(resolver, root, info.context, info._raw_info.field_nodes[0], given)
 
     record = Answered(resolver, rooted=False, cost=cost)
-    return _field(resolve, resolver, node_arguments, record, description, name, deprecation_reason, directives)
+    made = _field(resolve, resolver, node_arguments, record, description, name, deprecation_reason, directives)
+    if handed_on:
+        made.metadata = {**made.metadata, HANDED_ON: True}
+    return made
 
 
 def rooted(
@@ -101,7 +124,8 @@ def argument_parameters(resolver: Callable[..., Any], arguments: Mapping[str, An
     """The keyword-only parameters of a resolver as GraphQL arguments, described or replaced as `arguments` says."""
     # In a class body a field declared above hides a function of the same name: it is then a field that arrives here.
     assert not isinstance(resolver, StrawberryField), "a field hides the function of its name: rename the function"
-    parameters = [p for p in inspect.signature(resolver).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    named = [p for p in inspect.signature(resolver).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    parameters = [parameter for parameter in named if parameter.name != WANTED]
     unknown = set(arguments) - {parameter.name for parameter in parameters}
     assert not unknown, f"{resolver.__qualname__} has no keyword-only parameter named {sorted(unknown)}"
     found = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature
 from typing import Any, Final
 
 from graphql import (
@@ -37,7 +37,7 @@ from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
 from fullon_master_api.errors import GatewayError
-from fullon_master_api.executor.fields import answered
+from fullon_master_api.executor.fields import HANDED_ON, WANTED, answered
 from fullon_master_api.executor.fragments import Shape
 from fullon_master_api.executor.leaves import Leaf, leaf_of
 from fullon_master_api.executor.limits import STRAWBERRY
@@ -71,6 +71,12 @@ class Way:
     attribute: str = ""
     function: Callable[..., Any] | None = None
     source_name: str | None = None
+    wants: bool = False
+    """Whether the resolver is told which attributes of its rows will be read."""
+    reads: frozenset[str] | None = None
+    """What it reads of its parents; None where that is not known."""
+    handed_on: bool = False
+    """Whether its rows are those that its parent's resolver was asked for."""
 
 
 @dataclass(slots=True, eq=False)
@@ -88,6 +94,8 @@ class Field:
     """A leaf read from an attribute, or a constant: it needs no column of its own."""
     arguments: Mapping[str, Any] | None
     """Arguments that no variable is part of, as the resolver takes them; None when they are coerced at each run."""
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """What its resolver is told beside the arguments."""
     waits: bool = True
     """Whether its column may have to wait for something; if not, it needs no task beside its siblings."""
     levels: dict[str, Level] = field(default_factory=dict)
@@ -230,14 +238,22 @@ class Planner:
             return Way(Kind.EVENT)
         if not isinstance(declared, StrawberryField) or declared.extensions or self._handled:
             return Way(Kind.RESOLVE)
-        record = answered(declared)
+        record, handed_on = answered(declared), HANDED_ON in declared.metadata
         if record is not None:
-            return Way(Kind.ROOTED if record.rooted else Kind.BATCHED, function=record.resolver)
+            return Way(
+                Kind.ROOTED if record.rooted else Kind.BATCHED,
+                function=record.resolver,
+                wants=WANTED in signature(record.resolver).parameters,
+                reads=getattr(record.resolver, "reads", None),
+                handed_on=handed_on,
+            )
         if type(declared).get_result is not StrawberryField.get_result:
             return Way(Kind.RESOLVE)
         resolver = declared.base_resolver
         if resolver is None:
-            return Way(Kind.ATTRIBUTE, attribute=declared.python_name) if self._plain_attributes else Way(Kind.RESOLVE)
+            if not self._plain_attributes:
+                return Way(Kind.RESOLVE)
+            return Way(Kind.ATTRIBUTE, attribute=declared.python_name, handed_on=handed_on)
         function = resolver.wrapped_func
         if resolver.info_parameter or resolver.is_async or not callable(function) or iscoroutinefunction(function):
             return Way(Kind.RESOLVE)
@@ -289,6 +305,9 @@ class _Making:
         if isinstance(named, GraphQLObjectType):
             level = made.levels[named.name] = self.sublevel(named, details)
             made.waits = made.waits or any(item.waits for item in level.fields)
+            if way.wants:
+                made.told = {WANTED: _wanted(level)}
+                made.arguments = None if made.arguments is None else {**made.arguments, **made.told}
         return made
 
     def constant_arguments(self, way: Way, definition: GraphQLField, node: FieldNode) -> Mapping[str, Any] | None:
@@ -333,6 +352,25 @@ class Plans:
             except RecursionError:
                 self.unsupported = "selections that are nested too deeply"
         return plan
+
+
+def _wanted(level: Level) -> frozenset[str] | None:
+    """The attributes that are read of the rows of a level, or of those that it hands on; None where it could be any."""
+    names: set[str] = set()
+    for item in level.fields:
+        way = item.way
+        if way.handed_on:
+            below = [_wanted(under) for under in item.levels.values()]
+            if not below or None in below:
+                return None
+            names.update(*(found for found in below if found is not None))
+        elif way.kind is Kind.ATTRIBUTE:
+            names.add(way.attribute)
+        elif way.reads is not None:
+            names |= way.reads
+        elif way.kind is not Kind.TYPENAME:
+            return None
+    return frozenset(names)
 
 
 def _without_non_null(type_: Any) -> Any:

@@ -185,7 +185,7 @@ class Frame:
 
     def _arguments(self, item: Field) -> dict[str, Any]:
         given = get_argument_values(item.definition, item.details[0].node, self._values, item.details[0].fragment_variable_values)
-        return self._planner.convert(item.definition, given)
+        return {**self._planner.convert(item.definition, given), **item.told}
 
     def _resolve(self, item: Field, row: Any, here: Place, position: int) -> Any:
         """What graphql-core would call for one row."""

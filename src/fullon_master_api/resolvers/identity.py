@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fullon_master_api.errors import BadUserInput
+from fullon_master_api.executor.fields import reads
 
 
 def global_id(kind: str, number: int) -> str:
@@ -18,6 +19,7 @@ def global_id(kind: str, number: int) -> str:
 def ids_of(kind: str, attribute: str) -> Callable[..., Any]:
     """A batch resolver of `id`, made from the row's own number."""
 
+    @reads(attribute)
     def ids(rows: Sequence[Any], _ctx: object) -> list[str]:
         return [global_id(kind, getattr(row, attribute)) for row in rows]
 

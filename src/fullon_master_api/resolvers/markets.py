@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from fullon_master_api.apis.ohlcv import Fill, Interval
 from fullon_master_api.apis.orm import Page
+from fullon_master_api.apis.orm.records import Wanted
 from fullon_master_api.apis.orm.symbols import SymbolFilter
 from fullon_master_api.errors import BadUserInput, NotFound
+from fullon_master_api.executor.fields import reads
 from fullon_master_api.executor.fragments import Lasting
 from fullon_master_api.model import Candle, CandleColumns, Exchange, MarketTrade, Symbol, Ticker, Timeframe
 from fullon_master_api.resolvers.context import Context
@@ -22,19 +24,19 @@ NAMES_MAX: Final = 500
 # ---- root fields -------------------------------------------------------------------------------------------------------
 
 
-async def exchange(ctx: Context, *, name: str) -> Exchange | None:
+async def exchange(ctx: Context, *, name: str, wanted: Wanted = None) -> Exchange | None:
     ctx.require_user()
-    return (await ctx.stores.orm.exchanges.by_names([name]))[0]
+    return (await ctx.stores.orm.exchanges.by_names([name], wanted=wanted))[0]
 
 
-async def exchanges(ctx: Context, *, first: int = 50, after: str | None = None) -> Page[Exchange]:
-    return await ctx.stores.orm.exchanges.page(ctx.user, first=first, after=after)
+async def exchanges(ctx: Context, *, first: int = 50, after: str | None = None, wanted: Wanted = None) -> Page[Exchange]:
+    return await ctx.stores.orm.exchanges.page(ctx.user, first=first, after=after, wanted=wanted)
 
 
-async def symbol(ctx: Context, *, exchange: str, symbol: str) -> Symbol:
+async def symbol(ctx: Context, *, exchange: str, symbol: str, wanted: Wanted = None) -> Symbol:
     """Raises NotFound, as every other door to a symbol does."""
     ctx.require_user()
-    found = (await ctx.stores.orm.symbols.by_names([(exchange, symbol)]))[0]
+    found = (await ctx.stores.orm.symbols.by_names([(exchange, symbol)], wanted=wanted))[0]
     if found is None:
         raise unknown(exchange, symbol)
     return found
@@ -48,6 +50,7 @@ async def symbols(
     order_by: OrderWish | None = None,
     first: int = 50,
     after: str | None = None,
+    wanted: Wanted = None,
 ) -> Page[Symbol]:
     return await ctx.stores.orm.symbols.page(
         ctx.user,
@@ -56,6 +59,7 @@ async def symbols(
         order=order_of(order_by),
         first=first,
         after=after,
+        wanted=wanted,
     )
 
 
@@ -91,6 +95,7 @@ def unknown(exchange: str, symbol: str) -> NotFound:
 # ---- fields ------------------------------------------------------------------------------------------------------------
 
 
+@reads("cat_ex_id")
 async def symbols_of_exchanges(
     exchanges: Sequence[Exchange],
     ctx: Context,
@@ -99,25 +104,29 @@ async def symbols_of_exchanges(
     order_by: OrderWish | None = None,
     first: int = 50,
     after: str | None = None,
+    wanted: Wanted = None,
 ) -> list[Page[Symbol]]:
     cat_ex_ids, matching = [row.cat_ex_id for row in exchanges], condition_of(filter)
     return await ctx.stores.orm.symbols.of_exchanges(
-        cat_ex_ids, matching=matching, order=order_of(order_by), first=first, after=after
+        cat_ex_ids, matching=matching, order=order_of(order_by), first=first, after=after, wanted=wanted
     )
 
 
-async def exchanges_of_symbols(symbols: Sequence[Symbol], ctx: Context) -> list[Exchange | None]:
-    return await ctx.stores.orm.exchanges.get_many([symbol.cat_ex_id for symbol in symbols])
+@reads("cat_ex_id")
+async def exchanges_of_symbols(symbols: Sequence[Symbol], ctx: Context, *, wanted: Wanted = None) -> list[Exchange | None]:
+    return await ctx.stores.orm.exchanges.get_many([symbol.cat_ex_id for symbol in symbols], wanted=wanted)
 
 
+@reads("exchange", "symbol")
 async def tickers_of_symbols(symbols: Sequence[Symbol], ctx: Context) -> list[Ticker | None]:
     return await ctx.stores.cache.tickers.get_many([(symbol.exchange, symbol.symbol) for symbol in symbols])
 
 
-async def symbols_of_tickers(tickers: Sequence[Ticker], ctx: Context) -> list[Symbol | None]:
-    return await ctx.stores.orm.symbols.by_names([(ticker.exchange, ticker.symbol) for ticker in tickers])
+async def symbols_of_tickers(tickers: Sequence[Ticker], ctx: Context, *, wanted: Wanted = None) -> list[Symbol | None]:
+    return await ctx.stores.orm.symbols.by_names([(ticker.exchange, ticker.symbol) for ticker in tickers], wanted=wanted)
 
 
+@reads("exchange", "symbol")
 async def candles_of_symbols(
     symbols: Sequence[Symbol],
     ctx: Context,
@@ -136,6 +145,7 @@ async def candles_of_symbols(
     return [Lasting(candles, (key, span)) for key, candles in zip(keys, found, strict=True)]
 
 
+@reads("exchange", "symbol")
 async def candle_columns_of_symbols(
     symbols: Sequence[Symbol],
     ctx: Context,
@@ -152,6 +162,7 @@ async def candle_columns_of_symbols(
     )
 
 
+@reads("exchange", "symbol")
 async def coverage_of_symbols(
     symbols: Sequence[Symbol], ctx: Context, *, timeframe: Timeframe | None = None
 ) -> list[list[Interval]]:
@@ -160,6 +171,7 @@ async def coverage_of_symbols(
     return await ctx.stores.ohlcv.coverage(_keys(symbols), timeframe)
 
 
+@reads("exchange", "symbol")
 async def trades_of_symbols(
     symbols: Sequence[Symbol], ctx: Context, *, limit: int = 100, start: datetime | None = None, end: datetime | None = None
 ) -> list[list[MarketTrade]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fullon_master_api.apis.orm import Page
+from fullon_master_api.executor.fields import reads
 from fullon_master_api.model import Record
 
 
@@ -25,6 +26,7 @@ def edges_of(pages: Sequence[Page[Any]], _ctx: object) -> list[list[EdgeRow]]:
     return [[EdgeRow(cursor=cursor, node=row) for cursor, row in zip(page.cursors, page.rows, strict=True)] for page in pages]
 
 
+@reads()
 def infos_of(pages: Sequence[Page[Any]], _ctx: object) -> list[PageInfoRow]:
     return [
         PageInfoRow(

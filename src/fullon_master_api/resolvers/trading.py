@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from fullon_master_api.apis.orm import Page
+from fullon_master_api.apis.orm.records import Wanted
 from fullon_master_api.errors import BadUserInput
+from fullon_master_api.executor.fields import reads
 from fullon_master_api.model import (
     Bot,
     DryTrade,
@@ -50,8 +52,8 @@ class OrderPayloadRow(Record, frozen=True, kw_only=True):
 # ---- root fields -------------------------------------------------------------------------------------------------------
 
 
-async def order(ctx: Context, *, id: str) -> Order | None:
-    return (await ctx.stores.orm.orders.get_many([number_of("Order", id, argument="id")], ctx.user))[0]
+async def order(ctx: Context, *, id: str, wanted: Wanted = None) -> Order | None:
+    return (await ctx.stores.orm.orders.get_many([number_of("Order", id, argument="id")], ctx.user, wanted=wanted))[0]
 
 
 async def orders(
@@ -61,9 +63,10 @@ async def orders(
     order_by: OrderWish | None = None,
     first: int = 50,
     after: str | None = None,
+    wanted: Wanted = None,
 ) -> Page[Order]:
     return await ctx.stores.orm.orders.page(
-        ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+        ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after, wanted=wanted
     )
 
 
@@ -74,9 +77,10 @@ async def trades(
     order_by: OrderWish | None = None,
     first: int = 50,
     after: str | None = None,
+    wanted: Wanted = None,
 ) -> Page[Trade]:
     return await ctx.stores.orm.trades.page(
-        ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+        ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after, wanted=wanted
     )
 
 
@@ -117,6 +121,7 @@ async def cancel_order(ctx: Context, *, input: CancelWish) -> OrderPayloadRow:
 # ---- fields ------------------------------------------------------------------------------------------------------------
 
 
+@reads("bot_id")
 async def orders_of_bots(
     bots: Sequence[Bot],
     ctx: Context,
@@ -125,13 +130,15 @@ async def orders_of_bots(
     order_by: OrderWish | None = None,
     first: int = 50,
     after: str | None = None,
+    wanted: Wanted = None,
 ) -> list[Page[Order]]:
     ids = [bot.bot_id for bot in bots]
     return await ctx.stores.orm.orders.of_bots(
-        ids, ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+        ids, ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after, wanted=wanted
     )
 
 
+@reads("ex_id")
 async def orders_of_accounts(
     accounts: Sequence[ExchangeAccount],
     ctx: Context,
@@ -140,13 +147,15 @@ async def orders_of_accounts(
     order_by: OrderWish | None = None,
     first: int = 50,
     after: str | None = None,
+    wanted: Wanted = None,
 ) -> list[Page[Order]]:
     ids = [account.ex_id for account in accounts]
     return await ctx.stores.orm.orders.of_accounts(
-        ids, ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+        ids, ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after, wanted=wanted
     )
 
 
+@reads("bot_id")
 async def trades_of_bots(
     bots: Sequence[Bot],
     ctx: Context,
@@ -155,13 +164,15 @@ async def trades_of_bots(
     order_by: OrderWish | None = None,
     first: int = 50,
     after: str | None = None,
+    wanted: Wanted = None,
 ) -> list[Page[Trade]]:
     ids = [bot.bot_id for bot in bots]
     return await ctx.stores.orm.trades.of_bots(
-        ids, ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+        ids, ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after, wanted=wanted
     )
 
 
+@reads("bot_id")
 async def dry_trades_of_bots(
     bots: Sequence[Bot],
     ctx: Context,
@@ -170,45 +181,54 @@ async def dry_trades_of_bots(
     order_by: OrderWish | None = None,
     first: int = 50,
     after: str | None = None,
+    wanted: Wanted = None,
 ) -> list[Page[DryTrade]]:
     ids = [bot.bot_id for bot in bots]
     return await ctx.stores.orm.dry_trades.of_bots(
-        ids, ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after
+        ids, ctx.user, matching=condition_of(filter), order=order_of(order_by), first=first, after=after, wanted=wanted
     )
 
 
-async def trades_of_orders(orders: Sequence[Order], ctx: Context) -> list[list[Trade]]:
-    return await ctx.stores.orm.trades.of_orders([order.order_id for order in orders], ctx.user)
+@reads("order_id")
+async def trades_of_orders(orders: Sequence[Order], ctx: Context, *, wanted: Wanted = None) -> list[list[Trade]]:
+    return await ctx.stores.orm.trades.of_orders([order.order_id for order in orders], ctx.user, wanted=wanted)
 
 
-async def dry_trades_of_orders(orders: Sequence[Order], ctx: Context) -> list[list[DryTrade]]:
-    return await ctx.stores.orm.dry_trades.of_orders([order.order_id for order in orders], ctx.user)
+@reads("order_id")
+async def dry_trades_of_orders(orders: Sequence[Order], ctx: Context, *, wanted: Wanted = None) -> list[list[DryTrade]]:
+    return await ctx.stores.orm.dry_trades.of_orders([order.order_id for order in orders], ctx.user, wanted=wanted)
 
 
+@reads("symbol")
 def symbol_names(rows: Sequence[Order | Trade | DryTrade], _ctx: Context) -> list[str]:
     return [row.symbol for row in rows]
 
 
-async def symbols_of_orders(orders: Sequence[Order], ctx: Context) -> list[Symbol | None]:
-    return await ctx.stores.orm.symbols.by_names([(order.exchange, order.symbol) for order in orders])
+@reads("exchange", "symbol")
+async def symbols_of_orders(orders: Sequence[Order], ctx: Context, *, wanted: Wanted = None) -> list[Symbol | None]:
+    return await ctx.stores.orm.symbols.by_names([(order.exchange, order.symbol) for order in orders], wanted=wanted)
 
 
-async def symbols_of_fills(fills: Sequence[Trade | DryTrade], ctx: Context) -> list[Symbol | None]:
+@reads("ex_id", "symbol")
+async def symbols_of_fills(fills: Sequence[Trade | DryTrade], ctx: Context, *, wanted: Wanted = None) -> list[Symbol | None]:
     """Whoever sees a fill may know the exchange of its account, so the platform itself asks for that."""
     accounts = await ctx.stores.orm.accounts.get_many([fill.ex_id for fill in fills], None)
     names = [("" if account is None else account.exchange, fill.symbol) for account, fill in zip(accounts, fills, strict=True)]
-    return await ctx.stores.orm.symbols.by_names(names)
+    return await ctx.stores.orm.symbols.by_names(names, wanted=wanted)
 
 
+@reads("bot_id")
 async def bots_of_orders(orders: Sequence[Order], ctx: Context) -> list[Bot | None]:
     found = await ctx.stores.orm.bots.get_many([order.bot_id for order in orders if order.bot_id is not None], ctx.user)
     bots = {bot.bot_id: bot for bot in found if bot is not None}
     return [None if order.bot_id is None else bots.get(order.bot_id) for order in orders]
 
 
-async def accounts_of_orders(orders: Sequence[Order], ctx: Context) -> list[ExchangeAccount | None]:
-    return await ctx.stores.orm.accounts.get_many([order.ex_id for order in orders], ctx.user)
+@reads("ex_id")
+async def accounts_of_orders(orders: Sequence[Order], ctx: Context, *, wanted: Wanted = None) -> list[ExchangeAccount | None]:
+    return await ctx.stores.orm.accounts.get_many([order.ex_id for order in orders], ctx.user, wanted=wanted)
 
 
-async def users_of_orders(orders: Sequence[Order], ctx: Context) -> list[User | None]:
-    return await ctx.stores.orm.users.get_many([order.uid for order in orders], ctx.user)
+@reads("uid")
+async def users_of_orders(orders: Sequence[Order], ctx: Context, *, wanted: Wanted = None) -> list[User | None]:
+    return await ctx.stores.orm.users.get_many([order.uid for order in orders], ctx.user, wanted=wanted)

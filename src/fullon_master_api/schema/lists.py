@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import strawberry
 
-from fullon_master_api.executor.fields import batched
+from fullon_master_api.executor.fields import HANDED_ON, batched
 from fullon_master_api.resolvers import pages
 
 T = TypeVar("T")
@@ -23,11 +23,11 @@ class PageInfo:
 @strawberry.type(description="A row of a page with its cursor.")
 class Edge(Generic[T]):
     cursor: str = strawberry.field(description="Opaque place of this row in the list.")
-    node: T = strawberry.field(description="The row.")
+    node: T = strawberry.field(description="The row.", metadata={HANDED_ON: True})
 
 
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
-    rows: list[T] = strawberry.field(name="nodes", description="The rows, without their cursors.")
-    edges: list[Edge[T]] = batched(pages.edges_of, description="The rows, each with its cursor.")
+    rows: list[T] = strawberry.field(name="nodes", description="The rows, without their cursors.", metadata={HANDED_ON: True})
+    edges: list[Edge[T]] = batched(pages.edges_of, description="The rows, each with its cursor.", handed_on=True)
     page_info: PageInfo = batched(pages.infos_of, description="Whether there is more, and where it begins.")

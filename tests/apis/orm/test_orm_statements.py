@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -18,26 +18,10 @@ from fullon_master_api.apis.orm.bots import BotFilter
 from fullon_master_api.apis.orm.orders import OrderChange, OrderFilter
 from fullon_master_api.bus import orders_topic, trades_topic
 from fullon_master_api.model import Order, OrderStatus
+from fullon_master_api.tracing import noted_statements
 from tests.apis.orm.conftest import World
 
 STATEMENTS_MAX = 8
-
-
-@contextmanager
-def counted(orm: Orm) -> Iterator[list[str]]:
-    """Every statement that is sent to the store meanwhile."""
-    statements: list[str] = []
-
-    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
-        statements.append(statement)
-
-    for engine in orm.database.engines:
-        event.listen(engine.sync_engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        for engine in orm.database.engines:
-            event.remove(engine.sync_engine, "before_cursor_execute", note)
 
 
 async def grow(orm: Orm, world: World, bots: int) -> None:
@@ -69,10 +53,10 @@ async def page_of_bots(orm: Orm, world: World) -> int:
 
 async def test_a_page_of_fifty_bots_costs_as_many_statements_as_a_page_of_two(orm: Orm, world: World) -> None:
     await grow(orm, world, 2)
-    with counted(orm) as few:
+    with noted_statements() as few:
         assert await page_of_bots(orm, world) == 2 * 9
     await grow(orm, world, 48)
-    with counted(orm) as many:
+    with noted_statements() as many:
         assert await page_of_bots(orm, world) == 50 * 9
     assert len(many) == len(few) <= STATEMENTS_MAX
 
@@ -82,9 +66,9 @@ async def test_a_crowd_that_subscribes_asks_once_whether_a_symbol_is_there(
 ) -> None:
     monkeypatch.setattr("fullon_master_api.apis.orm.symbols.FOUND_LIFE_S", 60.0)
     names = [("kraken", "BTC/USD"), ("kraken", "NO/USD")]
-    with counted(orm) as first:
+    with noted_statements() as first:
         assert await orm.symbols.missing(names) == [("kraken", "NO/USD")]
-    with counted(orm) as again:
+    with noted_statements() as again:
         assert await orm.symbols.missing(names[:1]) == []
     assert (len(first), len(again)) == (1, 0)
 

@@ -16,6 +16,7 @@ from fullon_master_api.apis.ohlcv.schema import GET_VERSION, POSTGRES_STEPS, SET
 from fullon_master_api.apis.ohlcv.statements import insert, postgres_sql
 from fullon_master_api.apis.ohlcv.steps import DropPartitions, InsertMany, KeepPartitions, Rows, Run, Step, Transaction
 from fullon_master_api.errors import StoreUnavailable
+from fullon_master_api.tracing import note_statement
 
 T = TypeVar("T")
 MIGRATION_LOCK: Final = 7_031_001  # an advisory lock: one process changes tables, others wait
@@ -56,8 +57,14 @@ class PostgresDriver:
                 await connection.execute(SET_VERSION, VERSION)
 
     async def read(self, sql: str, *args: Any) -> Rows:
-        async with self._connection() as connection:
-            return [tuple(row) for row in await connection.fetch(postgres_sql(sql), *_arguments(args))]
+        """Rows of the driver, which are read as tuples are."""
+        text = postgres_sql(sql)
+        with note_statement(text) as note:
+            async with self._connection() as connection:
+                rows: Rows = await connection.fetch(text, *_arguments(args))
+            if note is not None:
+                note.rows = len(rows)
+        return rows
 
     async def write(self, begin: Callable[[], Transaction[T]]) -> T:
         async with self._connection() as connection, connection.transaction():

@@ -18,6 +18,7 @@ from fullon_master_api.apis.ohlcv.schema import GET_VERSION, SET_VERSION, SQLITE
 from fullon_master_api.apis.ohlcv.statements import insert, sqlite_sql
 from fullon_master_api.apis.ohlcv.steps import DropPartitions, InsertMany, KeepPartitions, Rows, Run, Step, Transaction
 from fullon_master_api.errors import ServerShutdown, StoreUnavailable
+from fullon_master_api.tracing import note_statement
 
 T = TypeVar("T")
 READERS: Final = 3
@@ -85,7 +86,12 @@ class SqliteDriver:
 
     async def read(self, sql: str, *args: Any) -> Rows:
         self._check_open()
-        return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, sqlite_sql(sql), args)
+        text = sqlite_sql(sql)
+        with note_statement(text) as note:
+            rows = await asyncio.get_running_loop().run_in_executor(self._reading, self._read, text, args)
+            if note is not None:
+                note.rows = len(rows)
+        return rows
 
     def _check_open(self) -> None:
         """Raises: ServerShutdown for a request that outlived the store."""

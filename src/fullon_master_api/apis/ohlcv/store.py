@@ -14,6 +14,7 @@ from fullon_master_api.apis.ohlcv import reading, writing
 from fullon_master_api.apis.ohlcv import statements as sql
 from fullon_master_api.apis.ohlcv.door import check_candles, check_names, check_trades, id_of
 from fullon_master_api.apis.ohlcv.frames import NS, STORED, WIDTH_S
+from fullon_master_api.apis.ohlcv.kept import KeptCandles
 from fullon_master_api.apis.ohlcv.postgres import open_postgres
 from fullon_master_api.apis.ohlcv.reading import Row
 from fullon_master_api.apis.ohlcv.records import Appended, Fill, Interval, Origin, Upserted
@@ -42,6 +43,7 @@ class OhlcvStore:
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
+        self._kept = KeptCandles()
 
     # ---- writes ----
 
@@ -157,7 +159,12 @@ class OhlcvStore:
         """
         check_range(start_ns, end_ns, limit, limit_max)
         span = Span(timeframe, start_ns=start_ns, end_ns=end_ns, limit=limit, zone=zone, newest=newest)
-        return await self._read(keys, span, fill, reading.candles)
+        asked = (timeframe, start_ns, end_ns, limit, fill, zone, span.newest)
+
+        def build(key: Key | None, rows: Sequence[Row]) -> list[Candle]:
+            return reading.candles(rows) if key is None else self._kept.candles((key, asked), rows)
+
+        return await self._read(keys, span, fill, build)
 
     async def columns(
         self,
@@ -174,7 +181,7 @@ class OhlcvStore:
         """The same candles as columns of floats, for charts."""
         check_range(start_ns, end_ns, limit, LIMIT_MAX)
         span = Span(timeframe, start_ns=start_ns, end_ns=end_ns, limit=limit, zone=zone, newest=newest)
-        return await self._read(keys, span, fill, reading.columns)
+        return await self._read(keys, span, fill, lambda _key, rows: reading.columns(rows))
 
     async def last_candles(self, keys: Sequence[Key], timeframe: Timeframe) -> list[Candle | None]:
         """The newest candle of each key, open or final."""
@@ -227,7 +234,10 @@ class OhlcvStore:
         """Every (exchange, symbol) that has rows."""
         return [(exchange, symbol) for exchange, symbol in await self.driver.read(sql.READ_SERIES_NAMES)]
 
-    async def _read(self, keys: Sequence[Key], span: Span, fill: Fill, build: Callable[[Sequence[Row]], T]) -> list[T]:
+    async def _read(
+        self, keys: Sequence[Key], span: Span, fill: Fill, build: Callable[[Key | None, Sequence[Row]], T]
+    ) -> list[T]:
+        """`build` makes the answer of a key's rows; where there are many it runs beside the loop, and is told no key."""
         distinct = distinct_keys(keys, span.limit)
         if not distinct:
             return []
@@ -236,6 +246,8 @@ class OhlcvStore:
         neighbours = {row[0]: row[1:] for row in before}
         split = reading.split_hours(rows, span.frame) if span.frame.splits_hours else []
         minutes = await self.driver.read(sql.READ_MINUTES, distinct, split) if split else []
+
+        large = len(rows) > LIMIT_MAX
 
         def shape() -> dict[int, T]:
             found = dict(reading.by_position(rows, 2))
@@ -246,12 +258,14 @@ class OhlcvStore:
                     for position, hours in found.items()
                 }
             return {
-                position: build(span.shaped(found.get(position, []), fill, neighbours.get(position)))
+                position: build(
+                    None if large else distinct[position], span.shaped(found.get(position, []), fill, neighbours.get(position))
+                )
                 for position in found.keys() | neighbours.keys()
             }
 
-        built = await self.driver.compute(shape) if len(rows) > LIMIT_MAX else shape()
-        return aligned(keys, distinct, built, build([]))
+        built = await self.driver.compute(shape) if large else shape()
+        return aligned(keys, distinct, built, build(None, []))
 
     async def _checked(self, given: Sequence[T], check: Callable[[Sequence[T]], R]) -> R:
         """Check many rows beside the event loop, few on it."""

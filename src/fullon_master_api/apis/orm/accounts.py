@@ -11,6 +11,7 @@ from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.database import Database, Write, may_write, must_be_admin, sees_all
 from fullon_master_api.apis.orm.owned import Paging, owned_by
 from fullon_master_api.apis.orm.paging import Listing, Page
+from fullon_master_api.apis.orm.records import Wanted
 from fullon_master_api.apis.orm.tables import bot_exchanges, cat_exchanges, exchange_credentials, exchanges, utc_now
 from fullon_master_api.apis.orm.vault import Secrets, Vault
 from fullon_master_api.errors import BadUserInput, NotFound
@@ -28,6 +29,17 @@ _LISTING: Final = Listing(
     default="ex_id",
 )
 
+_OF_BOTS: Final = Listing(
+    "bot_accounts",
+    ExchangeAccount,
+    exchanges,
+    exchanges.c.ex_id,
+    source=_SOURCE.join(bot_exchanges, bot_exchanges.c.ex_id == exchanges.c.ex_id),
+    columns={"exchange": cat_exchanges.c.name},
+    sorts={"ex_id": exchanges.c.ex_id},
+    default="ex_id",
+)
+
 
 def visible(principal: Principal | None) -> ColumnElement[bool]:
     return owned_by(exchanges.c.uid, principal)
@@ -38,28 +50,24 @@ class Accounts:
         self._database = database
         self._vault = vault
 
-    async def get_many(self, ex_ids: Sequence[int], principal: Principal | None) -> list[ExchangeAccount | None]:
+    async def get_many(
+        self, ex_ids: Sequence[int], principal: Principal | None, *, wanted: Wanted = None
+    ) -> list[ExchangeAccount | None]:
         async with self._database.read() as connection:
-            return await _LISTING.many(connection, ex_ids, visible(principal))
+            return await _LISTING.many(connection, ex_ids, visible(principal), wanted=wanted)
 
-    async def of_users(self, uids: Sequence[int], principal: Principal | None) -> list[list[ExchangeAccount]]:
+    async def of_users(
+        self, uids: Sequence[int], principal: Principal | None, *, wanted: Wanted = None
+    ) -> list[list[ExchangeAccount]]:
         async with self._database.read() as connection:
-            return await _LISTING.lists_of(connection, exchanges.c.uid, uids, visible(principal))
+            return await _LISTING.lists_of(connection, exchanges.c.uid, uids, visible(principal), wanted=wanted)
 
-    async def of_bots(self, bot_ids: Sequence[int], principal: Principal | None) -> list[list[ExchangeAccount]]:
+    async def of_bots(
+        self, bot_ids: Sequence[int], principal: Principal | None, *, wanted: Wanted = None
+    ) -> list[list[ExchangeAccount]]:
         """Accounts that each bot trades on."""
-        listing = Listing(
-            "bot_accounts",
-            ExchangeAccount,
-            exchanges,
-            exchanges.c.ex_id,
-            source=_SOURCE.join(bot_exchanges, bot_exchanges.c.ex_id == exchanges.c.ex_id),
-            columns={"exchange": cat_exchanges.c.name},
-            sorts={"ex_id": exchanges.c.ex_id},
-            default="ex_id",
-        )
         async with self._database.read() as connection:
-            return await listing.lists_of(connection, bot_exchanges.c.bot_id, bot_ids, visible(principal))
+            return await _OF_BOTS.lists_of(connection, bot_exchanges.c.bot_id, bot_ids, visible(principal), wanted=wanted)
 
     async def page(
         self,

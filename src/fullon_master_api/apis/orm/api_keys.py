@@ -12,6 +12,7 @@ from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.database import Database, Write, may_write, sees_all
 from fullon_master_api.apis.orm.owned import Paging, owned_by
 from fullon_master_api.apis.orm.paging import Listing, Page
+from fullon_master_api.apis.orm.records import Wanted
 from fullon_master_api.apis.orm.tables import api_keys, users, utc_now
 from fullon_master_api.apis.orm.users import PrincipalFacts
 from fullon_master_api.errors import BadUserInput, Forbidden, NotFound
@@ -68,13 +69,15 @@ class ApiKeys:
             statement = update(api_keys).where(api_keys.c.api_key_id == api_key_id, stale)
             await write.connection.execute(statement.values(last_used_at=utc_now()))
 
-    async def get_many(self, api_key_ids: Sequence[int], principal: Principal | None) -> list[ApiKey | None]:
+    async def get_many(
+        self, api_key_ids: Sequence[int], principal: Principal | None, *, wanted: Wanted = None
+    ) -> list[ApiKey | None]:
         async with self._database.read() as connection:
-            return await _LISTING.many(connection, api_key_ids, visible(principal))
+            return await _LISTING.many(connection, api_key_ids, visible(principal), wanted=wanted)
 
-    async def of_users(self, uids: Sequence[int], principal: Principal | None) -> list[list[ApiKey]]:
+    async def of_users(self, uids: Sequence[int], principal: Principal | None, *, wanted: Wanted = None) -> list[list[ApiKey]]:
         async with self._database.read() as connection:
-            return await _LISTING.lists_of(connection, api_keys.c.uid, uids, visible(principal))
+            return await _LISTING.lists_of(connection, api_keys.c.uid, uids, visible(principal), wanted=wanted)
 
     async def page(
         self,

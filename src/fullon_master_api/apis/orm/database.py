@@ -11,13 +11,16 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 from sqlalchemy import URL, Connection, event, func, insert, literal, make_url, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InvalidatePoolError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util import greenlet_spawn
 
+from fullon_master_api.apis.orm.reading import Reader, Statements
 from fullon_master_api.apis.orm.tables import utc_now
 from fullon_master_api.apis.orm.tables_services import audit, events, leases
 from fullon_master_api.errors import BadUserInput, Conflict, Forbidden, GatewayError, StaleEpoch, StoreUnavailable
@@ -102,6 +105,7 @@ class Database:
         self._reader = reader
         self._writer = writer
         self._hint = hint
+        self._statements = Statements(reader.dialect)
         self.dialect = writer.dialect.name
 
     @property
@@ -110,11 +114,20 @@ class Database:
         return [self._writer] if self.dialect == "postgresql" else [self._reader, self._writer]
 
     @asynccontextmanager
-    async def read(self) -> AsyncGenerator[AsyncConnection, None]:
+    async def read(self) -> AsyncGenerator[Reader, None]:
         """A connection for statements that change nothing, each seeing what is committed when it starts."""
         with translated(), span("orm read"):
-            async with self._reader.connect() as connection:
-                yield connection
+            connection = await self._reader.raw_connection()
+            driver = connection.driver_connection
+            try:
+                yield Reader(driver, self._statements)
+            except BaseException as error:
+                # A reader that left in the middle may have left an answer behind, which nobody else may take for theirs.
+                if not isinstance(error, Exception) or (isinstance(driver, asyncpg.Connection) and driver.is_closed()):
+                    await greenlet_spawn(connection.invalidate, error)
+                raise
+            finally:
+                await greenlet_spawn(connection.close)
 
     @asynccontextmanager
     async def write(self, *, fence: Fence | None = None) -> AsyncGenerator[Write, None]:
@@ -182,7 +195,7 @@ def open_database(
     )
     if pre_ping:
         check_before_use(writer)
-    return Database(writer.execution_options(isolation_level="AUTOCOMMIT"), writer, hint)
+    return Database(writer, writer, hint)
 
 
 def check_before_use(engine: AsyncEngine) -> None:
@@ -216,9 +229,7 @@ def _open_sqlite(where: URL, *, hint: Hint | None, readers: int, timeout_s: floa
         raise ValueError("the SQLite store must be a file: every connection would see another store in memory")
     assert where.database is not None
     Path(where.database).parent.mkdir(parents=True, exist_ok=True)
-    reader = create_async_engine(
-        where, isolation_level="AUTOCOMMIT", pool_size=readers, max_overflow=0, pool_timeout=timeout_s, pool_reset_on_return=None
-    )
+    reader = create_async_engine(where, pool_size=readers, max_overflow=0, pool_timeout=timeout_s, pool_reset_on_return=None)
     writer = create_async_engine(where, pool_size=1, max_overflow=0, pool_timeout=timeout_s)
     for engine in (reader, writer):
         event.listen(engine.sync_engine, "connect", prepare_sqlite)
@@ -268,11 +279,15 @@ def translated() -> Generator[None, None, None]:
         yield
     except IntegrityError as error:
         raise _integrity(error) from error
-    except (OperationalError, InterfaceError, PoolTimeout, OSError) as error:
+    except asyncpg.InterfaceError as error:
+        if isinstance(error, ValueError):  # The driver could not write the value down.
+            raise BadUserInput("a value holds what the store cannot keep") from error
         raise StoreUnavailable("the SQL store does not answer") from error
-    except DBAPIError as error:
-        state = str(getattr(error.orig, "sqlstate", ""))
-        if error.connection_invalidated or state.startswith(_AWAY):
+    except (OperationalError, InterfaceError, PoolTimeout, OSError, sqlite3.OperationalError) as error:
+        raise StoreUnavailable("the SQL store does not answer") from error
+    except (DBAPIError, asyncpg.PostgresError) as error:
+        state = str(getattr(getattr(error, "orig", error), "sqlstate", ""))
+        if getattr(error, "connection_invalidated", False) or state.startswith(_AWAY):
             raise StoreUnavailable("the SQL store does not answer") from error
         if state.startswith(_DATA):
             raise BadUserInput("a value holds what the store cannot keep") from error

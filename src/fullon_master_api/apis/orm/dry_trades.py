@@ -15,6 +15,7 @@ from fullon_master_api.apis.orm.order_inputs import account_of
 from fullon_master_api.apis.orm.owned import Owned, Paging, equal, owned_by, within
 from fullon_master_api.apis.orm.paging import Listing, Page
 from fullon_master_api.apis.orm.profit import ZERO, Fill, Ledger, Outcome
+from fullon_master_api.apis.orm.records import Wanted
 from fullon_master_api.apis.orm.tables_trading import dry_trades
 from fullon_master_api.bus import trades_topic
 from fullon_master_api.errors import BadUserInput, NotFound
@@ -57,9 +58,11 @@ class DryTrades(Owned[DryTrade, DryTradeFilter]):
         """A page of each bot's fills, newest first."""
         return await self._pages_of(dry_trades.c.bot_id, bot_ids, principal, **paging)
 
-    async def of_orders(self, order_ids: Sequence[int], principal: Principal | None) -> list[list[DryTrade]]:
+    async def of_orders(
+        self, order_ids: Sequence[int], principal: Principal | None, *, wanted: Wanted = None
+    ) -> list[list[DryTrade]]:
         """Fills of each order, newest first."""
-        return await self._lists_of(dry_trades.c.order_id, order_ids, principal)
+        return await self._lists_of(dry_trades.c.order_id, order_ids, principal, wanted)
 
     async def save(
         self, values: Mapping[str, object], *, principal: Principal | None = None, fence: Fence | None = None

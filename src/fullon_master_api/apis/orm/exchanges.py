@@ -11,6 +11,7 @@ from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, chunks, must_be_admin
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
+from fullon_master_api.apis.orm.records import Wanted
 from fullon_master_api.apis.orm.tables import cat_exchanges, cat_exchanges_params
 from fullon_master_api.model import Exchange, Principal
 
@@ -28,13 +29,17 @@ class Exchanges:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get_many(self, cat_ex_ids: Sequence[int], principal: Principal | None = None) -> list[Exchange | None]:
+    async def get_many(
+        self, cat_ex_ids: Sequence[int], principal: Principal | None = None, *, wanted: Wanted = None
+    ) -> list[Exchange | None]:
         async with self._database.read() as connection:
-            return await _LISTING.many(connection, cat_ex_ids)
+            return await _LISTING.many(connection, cat_ex_ids, wanted=wanted)
 
-    async def by_names(self, names: Sequence[str], principal: Principal | None = None) -> list[Exchange | None]:
+    async def by_names(
+        self, names: Sequence[str], principal: Principal | None = None, *, wanted: Wanted = None
+    ) -> list[Exchange | None]:
         async with self._database.read() as connection:
-            return await _LISTING.many(connection, names, by=cat_exchanges.c.name)
+            return await _LISTING.many(connection, names, by=cat_exchanges.c.name, wanted=wanted)
 
     async def page(
         self,
@@ -47,11 +52,20 @@ class Exchanges:
         after: str | None = None,
         total: bool = False,
         offset: int = 0,
+        wanted: Wanted = None,
     ) -> Page[Exchange]:
         where: list[ColumnElement[bool]] = [] if name is None else [cat_exchanges.c.name == name]
         async with self._database.read() as connection:
             return await _LISTING.page(
-                connection, *where, first=first, after=after, order=order, matching=matching, total=total, offset=offset
+                connection,
+                *where,
+                first=first,
+                after=after,
+                order=order,
+                matching=matching,
+                total=total,
+                offset=offset,
+                wanted=wanted,
             )
 
     async def params_of(self, cat_ex_ids: Sequence[int]) -> list[dict[str, str]]:

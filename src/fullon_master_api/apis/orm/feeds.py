@@ -11,6 +11,7 @@ from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.database import Database, Write, may_write
 from fullon_master_api.apis.orm.owned import owned_by
 from fullon_master_api.apis.orm.paging import Listing
+from fullon_master_api.apis.orm.records import Wanted
 from fullon_master_api.apis.orm.strategies import must_read as must_read_strategy
 from fullon_master_api.apis.orm.tables import bots, exchanges, feeds, strategies, symbols
 from fullon_master_api.errors import BadUserInput, NotFound
@@ -29,19 +30,21 @@ class Feeds:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get_many(self, feed_ids: Sequence[int], principal: Principal | None) -> list[Feed | None]:
+    async def get_many(self, feed_ids: Sequence[int], principal: Principal | None, *, wanted: Wanted = None) -> list[Feed | None]:
         async with self._database.read() as connection:
-            return await _LISTING.many(connection, feed_ids, visible(principal))
+            return await _LISTING.many(connection, feed_ids, visible(principal), wanted=wanted)
 
-    async def of_strategies(self, str_ids: Sequence[int], principal: Principal | None) -> list[list[Feed]]:
+    async def of_strategies(
+        self, str_ids: Sequence[int], principal: Principal | None, *, wanted: Wanted = None
+    ) -> list[list[Feed]]:
         """Feeds of each strategy, by their number."""
         async with self._database.read() as connection:
-            return await _LISTING.lists_of(connection, feeds.c.str_id, str_ids, visible(principal))
+            return await _LISTING.lists_of(connection, feeds.c.str_id, str_ids, visible(principal), wanted=wanted)
 
-    async def of_bots(self, bot_ids: Sequence[int], principal: Principal | None) -> list[list[Feed]]:
+    async def of_bots(self, bot_ids: Sequence[int], principal: Principal | None, *, wanted: Wanted = None) -> list[list[Feed]]:
         """Feeds of all strategies of each bot."""
         async with self._database.read() as connection:
-            return await _LISTING.lists_of(connection, strategies.c.bot_id, bot_ids, visible(principal))
+            return await _LISTING.lists_of(connection, strategies.c.bot_id, bot_ids, visible(principal), wanted=wanted)
 
     async def add(self, principal: Principal | None, values: Mapping[str, object]) -> Feed:
         """Give a strategy one more feed; without `order` it gets the next number.

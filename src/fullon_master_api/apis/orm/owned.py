@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Generic, TypedDict, TypeVar, Unpack
+from functools import lru_cache
+from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack
 
 from sqlalchemy import ColumnElement, Table, true
 
@@ -11,19 +12,22 @@ from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, sees_all
 from fullon_master_api.apis.orm.paging import Listing, Page
+from fullon_master_api.apis.orm.records import Wanted
 from fullon_master_api.model import Principal, Record
 
+OWNERS_MAX: Final = 4_096
 T = TypeVar("T", bound=Record)
 F = TypeVar("F", bound=Record)
 
 
 class Paging(TypedDict, total=False):
-    """In what order, which of them, how many and after which cursor; each has its default in `Listing`."""
+    """In what order, which of them, how many, after which cursor and with which fields; each has its default in `Listing`."""
 
     order: str | None
     matching: Condition | None
     first: int
     after: str | None
+    wanted: Wanted
 
 
 class Owned(Generic[T, F]):
@@ -41,10 +45,10 @@ class Owned(Generic[T, F]):
         self._owner = owner
         self._conditions = conditions
 
-    async def get_many(self, keys: Sequence[int], principal: Principal | None) -> list[T | None]:
+    async def get_many(self, keys: Sequence[int], principal: Principal | None, *, wanted: Wanted = None) -> list[T | None]:
         """Record of each key in the order asked; None where there is none for this caller."""
         async with self._database.read() as connection:
-            return await self._listing.many(connection, keys, owned_by(self._owner, principal))
+            return await self._listing.many(connection, keys, owned_by(self._owner, principal), wanted=wanted)
 
     async def page(
         self,
@@ -74,10 +78,12 @@ class Owned(Generic[T, F]):
         async with self._database.read() as connection:
             return await self._listing.pages_of(connection, parent, parents, *where, **paging)
 
-    async def _lists_of(self, parent: ColumnElement[Any], parents: Sequence[int], principal: Principal | None) -> list[list[T]]:
+    async def _lists_of(
+        self, parent: ColumnElement[Any], parents: Sequence[int], principal: Principal | None, wanted: Wanted
+    ) -> list[list[T]]:
         """Every record of each parent, aligned, where these are known to be few."""
         async with self._database.read() as connection:
-            return await self._listing.lists_of(connection, parent, parents, owned_by(self._owner, principal))
+            return await self._listing.lists_of(connection, parent, parents, owned_by(self._owner, principal), wanted=wanted)
 
     def _where(self, principal: Principal | None, filters: F | None) -> list[ColumnElement[bool]]:
         return [owned_by(self._owner, principal), *([] if filters is None else self._conditions(filters))]
@@ -85,7 +91,13 @@ class Owned(Generic[T, F]):
 
 def owned_by(owner: ColumnElement[Any], principal: Principal | None) -> ColumnElement[bool]:
     """Which rows a caller sees: `owner` is the column with the user's id."""
-    return true() if principal is None or sees_all(principal) else owner == principal.uid
+    return true() if principal is None or sees_all(principal) else _owned_by(owner, principal.uid)
+
+
+@lru_cache(maxsize=OWNERS_MAX)
+def _owned_by(owner: ColumnElement[Any], uid: int) -> ColumnElement[bool]:
+    """The same condition for the same user, so that its shape is known (`reading.shape_of`)."""
+    return owner == uid
 
 
 def equal(table: Table, filters: Record, names: Collection[str]) -> list[ColumnElement[bool]]:

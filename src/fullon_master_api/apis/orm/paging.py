@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, FromClause, Select, column, func, literal, select, true, tuple_
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, FromClause, Select, and_, func, literal, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TableValuedAlias
 
-from fullon_master_api.apis.orm.columns import ID_MAX, UtcTime
+from fullon_master_api.apis.orm.asked import ASKED, WORDS, among, as_list, asked_keys, asked_pairs, number, possible_keys
 from fullon_master_api.apis.orm.conditions import Condition, to_sql
-from fullon_master_api.apis.orm.database import chunks
-from fullon_master_api.errors import BadCursor, BadUserInput
+from fullon_master_api.apis.orm.cursors import Cursors, Mark, read_cursor
+from fullon_master_api.apis.orm.reading import Convert, Reader, Row, shape_of
+from fullon_master_api.apis.orm.records import Wanted, builder, maker, wanted_names
+from fullon_master_api.errors import BadUserInput
 from fullon_master_api.model import Record
 
 T = TypeVar("T", bound=Record)
 
 FIRST_DEFAULT: Final = 50
 FIRST_MAX: Final = 500
-VERSION: Final = 1
-URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
-
-
-Mark = tuple[Any, Any]
-"""Where a row stands in its list: the value that sorts it, and its key."""
-
-
-class Cursors(msgspec.Struct, frozen=True):
-    """Writes the cursors of a list in one order."""
-
-    listing: str
-    order: str
-
-    def of(self, mark: Mark) -> str:
-        at, key = mark
-        value = at.isoformat() if isinstance(at, datetime) else at
-        raw = msgspec.json.encode((VERSION, self.listing, self.order, value, key))
-        return binascii.b2a_base64(raw, newline=False).translate(URL_SAFE, b"=").decode()
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -61,12 +40,25 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         return [self.writer.of(mark) for mark in self.marks]
 
 
-class _Cursor(msgspec.Struct, array_like=True, frozen=True):
-    version: int
-    listing: str
-    order: str
-    at: str | int
-    key: str | int
+class Found(Generic[T]):
+    """What a statement found: the records, and the columns behind them."""
+
+    __slots__ = ("_converts", "_rows", "records")
+
+    def __init__(self, records: list[T], rows: Sequence[Row], converts: Sequence[Convert | None]) -> None:
+        self.records = records
+        self._rows = rows
+        self._converts = converts
+
+    def column(self, place: int) -> list[Any]:
+        """The values of a column, counted from the last, -1."""
+        convert = self._converts[place] if self._converts else None
+        values = [row[place] for row in self._rows]
+        return values if convert is None else list(map(convert, values))
+
+
+Connection = Reader | AsyncConnection
+"""A reader, or the connection of a transaction that reads what it has written."""
 
 
 class Listing(Generic[T]):
@@ -96,41 +88,82 @@ class Listing(Generic[T]):
         self.default = default
         extra = columns or {}
         self.fields = {field: extra[field] if field in extra else table.c[field] for field in record.__struct_fields__}
-        self.columns = [column.label(field) for field, column in self.fields.items()]
-        self._width = len(self.columns)
+        self.names = record.__struct_fields__
         self._make = maker(record)
 
-    def select(self, *where: ColumnElement[bool]) -> Select[Any]:
-        return select(*self.columns).select_from(self.source).where(*where)
+    def select(self, *where: ColumnElement[bool], names: Sequence[str] | None = None) -> Select[Any]:
+        columns = (self.fields[name].label(name) for name in (self.names if names is None else names))
+        return select(*columns).select_from(self.source).where(*where)
 
-    async def all(self, connection: AsyncConnection, *where: ColumnElement[bool], limit: int | None = None) -> list[T]:
+    async def all(self, connection: Connection, *where: ColumnElement[bool]) -> list[T]:
         """Every row of a list that is known to be short, in the default order."""
-        statement = self.select(*where).order_by(*self._order(self.default)[0]).limit(limit)
-        return [self.record_of(row) for row in (await connection.execute(statement)).all()]
+        ordering = self._order(self.default)[0]
+        found = await self._fetch(connection, "all", self.names, where, {}, lambda: self.select(*where).order_by(*ordering))
+        return found.records
 
-    async def one(self, connection: AsyncConnection, *where: ColumnElement[bool]) -> T | None:
-        row = (await connection.execute(self.select(*where).limit(1))).first()
-        return None if row is None else self.record_of(row)
+    async def one(self, connection: Connection, *where: ColumnElement[bool]) -> T | None:
+        def make() -> Select[Any]:
+            return self.select(*where).limit(number("most"))
+
+        found = await self._fetch(connection, "one", self.names, where, {"most": 1}, make)
+        return found.records[0] if found.records else None
 
     async def many(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         keys: Sequence[Any],
         *where: ColumnElement[bool],
         by: ColumnElement[Any] | None = None,
+        wanted: Wanted = None,
     ) -> list[T | None]:
         """Record of each key in the order asked, None where it is absent or not allowed by `where`. One statement."""
         column = self.key if by is None else by
-        found: dict[Any, T] = {}
-        for part in chunks(_possible(keys)):
-            statement = self.select(column.in_(part), *where).add_columns(column.label("_key"))
-            for row in (await connection.execute(statement)).all():
-                found[row[-1]] = self.record_of(row)
-        return [found.get(key) for key in keys]
+        possible = possible_keys(keys)
+        if not possible:
+            return [None] * len(keys)
+        names = wanted_names(self.record, wanted)
+        dialect = connection.dialect.name
+
+        def make() -> Select[Any]:
+            return self.select(among(dialect, column), *where, names=names).add_columns(column.label("_key"))
+
+        asked = {ASKED: as_list(dialect, possible)}
+        found = await self._fetch(connection, ("many", column), names, where, asked, make)
+        records = dict(zip(found.column(-1), found.records, strict=True))
+        return [records.get(key) for key in keys]
+
+    async def pairs(
+        self,
+        connection: Connection,
+        columns: tuple[ColumnElement[Any], ColumnElement[Any]],
+        keys: Sequence[tuple[str, str]],
+        *where: ColumnElement[bool],
+        wanted: Wanted = None,
+    ) -> list[T | None]:
+        """The same where a key is the words of two columns."""
+        distinct = list(dict.fromkeys(keys))
+        if not distinct:
+            return []
+        names = wanted_names(self.record, wanted)
+        dialect = connection.dialect.name
+
+        def make() -> Select[Any]:
+            asked = asked_pairs(dialect)
+            same = and_(*(column == word for column, word in zip(columns, asked.c, strict=True)))
+            statement = select(*(self.fields[name].label(name) for name in names), *asked.c)
+            return statement.select_from(asked.join(self.source, same)).where(*where)
+
+        if dialect == "postgresql":
+            named = dict(zip(WORDS, map(list, zip(*distinct, strict=True)), strict=True))
+        else:
+            named = {ASKED: as_list(dialect, distinct)}
+        found = await self._fetch(connection, ("pairs", columns), names, where, named, make)
+        records = dict(zip(zip(found.column(-2), found.column(-1), strict=True), found.records, strict=True))
+        return [records.get(key) for key in keys]
 
     async def page(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         *where: ColumnElement[bool],
         first: int = FIRST_DEFAULT,
         after: str | None = None,
@@ -138,20 +171,28 @@ class Listing(Generic[T]):
         matching: Condition | None = None,
         total: bool = False,
         offset: int = 0,
+        wanted: Wanted = None,
     ) -> Page[T]:
         """One page; `offset` skips rows, for REST clients that count pages. Raises: BadUserInput, BadCursor."""
         where = (*where, *self._matching(matching))
         order = self._checked_order(order)
         limit = checked_first(first)
         ordering, at = self._order(order)
-        statement = self.select(*where, *self._after(order, after)).add_columns(at.label("_at"), self.key.label("_key"))
-        rows = (await connection.execute(statement.order_by(*ordering).limit(limit + 1).offset(offset or None))).all()
+        names = wanted_names(self.record, wanted)
+        conditions = (*where, *self._after(order, after))
+
+        def make() -> Select[Any]:
+            statement = self.select(*conditions, names=names).add_columns(at.label("_at"), self.key.label("_key"))
+            return statement.order_by(*ordering).limit(number("most")).offset(number("skipped"))
+
+        found = await self._fetch(connection, ("page", order), names, conditions, {"most": limit + 1, "skipped": offset}, make)
         count = await self.count(connection, *where) if total else None
-        return self._page(rows, limit, order, count, has_previous=after is not None)
+        marks = list(zip(found.column(-2), found.column(-1), strict=True))
+        return self._page(found.records, marks, limit, order, count, has_previous=after is not None)
 
     async def pages_of(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         parent: ColumnElement[Any],
         parents: Sequence[Any],
         *where: ColumnElement[bool],
@@ -159,22 +200,30 @@ class Listing(Generic[T]):
         after: str | None = None,
         order: str | None = None,
         matching: Condition | None = None,
+        wanted: Wanted = None,
     ) -> list[Page[T]]:
         """A page of each parent, aligned with `parents`, in one statement whatever their number."""
-        where = (*where, *self._matching(matching))
         order = self._checked_order(order)
         limit = checked_first(first)
-        rows: dict[Any, list[Any]] = {}
-        conditions = [*where, *self._after(order, after)]
-        for part in chunks(_possible(parents)):
-            asked = _asked(connection.dialect.name, parent, part)
-            if connection.dialect.name == "postgresql":
-                statement = self._lateral(asked, parent, conditions, order, limit)
-            else:
-                statement = self._correlated(asked, parent, conditions, order, limit)
-            for row in (await connection.execute(statement)).all():
-                rows.setdefault(row[-1], []).append(row)
-        return [self._page(rows.get(key, ()), limit, order, None, has_previous=after is not None) for key in parents]
+        names = wanted_names(self.record, wanted)
+        conditions = (*where, *self._matching(matching), *self._after(order, after))
+        dialect = connection.dialect.name
+        pieces = self._lateral if dialect == "postgresql" else self._correlated
+
+        def make() -> Select[Any]:
+            return pieces(asked_keys(dialect, parent), parent, conditions, order, names)
+
+        rows: dict[Any, tuple[list[T], list[Mark]]] = {key: ([], []) for key in parents}
+        possible = possible_keys(parents)
+        if possible:
+            named = {ASKED: as_list(dialect, possible), "most": limit + 1}
+            found = await self._fetch(connection, ("pages", parent, order), names, conditions, named, make)
+            marks = zip(found.column(-3), found.column(-2), strict=True)
+            for owner, record, mark in zip(found.column(-1), found.records, marks, strict=True):
+                records, places = rows[owner]
+                records.append(record)
+                places.append(mark)
+        return [self._page(*rows[key], limit, order, None, has_previous=after is not None) for key in parents]
 
     def _lateral(
         self,
@@ -182,12 +231,12 @@ class Listing(Generic[T]):
         parent: ColumnElement[Any],
         where: Sequence[ColumnElement[bool]],
         order: str,
-        limit: int,
+        names: Sequence[str],
     ) -> Select[Any]:
         """The first rows of each parent: one look into the index for each, however many rows a parent has."""
         ordering, at = self._order(order)
-        own = self.select(parent == asked.c.value, *where).add_columns(at.label("_at"), self.key.label("_key"))
-        rows = own.order_by(*ordering).limit(limit + 1).lateral("own")
+        own = self.select(parent == asked.c.value, *where, names=names).add_columns(at.label("_at"), self.key.label("_key"))
+        rows = own.order_by(*ordering).limit(number("most")).lateral("own")
         place = [rows.c["_at"], rows.c["_key"]]
         found = select(rows, asked.c.value.label("_parent")).select_from(asked.join(rows, true()))
         return found.order_by(*((field.desc() for field in place) if order.startswith("-") else place))
@@ -198,7 +247,7 @@ class Listing(Generic[T]):
         parent: ColumnElement[Any],
         where: Sequence[ColumnElement[bool]],
         order: str,
-        limit: int,
+        names: Sequence[str],
     ) -> Select[Any]:
         """The same for SQLite, which has no lateral join: the keys of each parent's first rows, then those rows.
 
@@ -206,39 +255,83 @@ class Listing(Generic[T]):
         """
         ordering, at = self._order(order)
         keys = select(self.key).select_from(self.source).where(parent == asked.c.value, *map(func.likely, where))
-        first = keys.order_by(*ordering).limit(limit + 1).correlate(asked)
+        first = keys.order_by(*ordering).limit(number("most")).correlate(asked)
+        columns = (self.fields[name].label(name) for name in names)
         marks = (at.label("_at"), self.key.label("_key"), asked.c.value.label("_parent"))
-        rows = select(*self.columns, *marks).select_from(asked.join(self.source, self.key.in_(first)))
+        rows = select(*columns, *marks).select_from(asked.join(self.source, self.key.in_(first)))
         return rows.order_by(*ordering)
 
     async def lists_of(
-        self, connection: AsyncConnection, parent: ColumnElement[Any], parents: Sequence[Any], *where: ColumnElement[bool]
+        self,
+        connection: Connection,
+        parent: ColumnElement[Any],
+        parents: Sequence[Any],
+        *where: ColumnElement[bool],
+        wanted: Wanted = None,
     ) -> list[list[T]]:
         """Every row of each parent, aligned with `parents`, for lists that are known to be short. One statement."""
-        found: dict[Any, list[T]] = {}
-        for part in chunks(_possible(parents)):
-            statement = self.select(parent.in_(part), *where).add_columns(parent.label("_parent"))
-            for row in (await connection.execute(statement.order_by(*self._order(self.default)[0]))).all():
-                found.setdefault(row[-1], []).append(self.record_of(row))
-        return [found.get(key, []) for key in parents]
+        possible = possible_keys(parents)
+        if not possible:
+            return [[] for _ in parents]
+        names = wanted_names(self.record, wanted)
+        dialect = connection.dialect.name
 
-    async def count(self, connection: AsyncConnection, *where: ColumnElement[bool]) -> int:
-        statement = select(func.count()).select_from(self.source).where(*where)
-        return int(await connection.scalar(statement) or 0)
+        def make() -> Select[Any]:
+            statement = self.select(among(dialect, parent), *where, names=names).add_columns(parent.label("_parent"))
+            return statement.order_by(*self._order(self.default)[0])
+
+        asked = {ASKED: as_list(dialect, possible)}
+        found = await self._fetch(connection, ("lists", parent), names, where, asked, make)
+        lists: dict[Any, list[T]] = {key: [] for key in possible}
+        for owner, record in zip(found.column(-1), found.records, strict=True):
+            lists[owner].append(record)
+        return [lists.get(key, []) for key in parents]
+
+    async def count(self, connection: Connection, *where: ColumnElement[bool]) -> int:
+        return int(await connection.scalar(select(func.count()).select_from(self.source).where(*where)) or 0)
+
+    async def _fetch(
+        self,
+        connection: Connection,
+        kind: Hashable,
+        names: tuple[str, ...],
+        where: Sequence[ColumnElement[bool]],
+        named: Mapping[str, Any],
+        make: Callable[[], Select[Any]],
+    ) -> Found[T]:
+        """Rows of the statement that `make` gives, which is made once for each shape.
+
+        The shape is `kind`, the columns `names` and the conditions `where` without their values; `named` are its other values.
+        """
+        if not isinstance(connection, Reader):
+            rows = (await connection.execute(make(), dict(named))).all()
+            return Found(builder(self.record, names, [None] * len(rows[0]))(rows) if rows else [], rows, ())
+        shapes = [shape_of(clause) for clause in where]
+
+        def compiled() -> tuple[Select[Any], dict[str, int]]:
+            keys = [bind.key for _shape, binds in shapes for bind in binds]
+            return make(), {key: place for place, key in enumerate([*keys, *named])}
+
+        ready = connection.ready((self, kind, names, *(shape for shape, _binds in shapes)), compiled)
+        if ready.build is None:
+            ready.build = builder(self.record, names, ready.converts)
+        values = [bind.effective_value for _shape, binds in shapes for bind in binds]
+        rows = await connection.fetch(ready, [*values, *named.values()])
+        return Found(ready.build(rows), rows, ready.converts)
 
     def _matching(self, condition: Condition | None) -> list[ColumnElement[bool]]:
         return [] if condition is None else [to_sql(condition, self.fields)]
 
     def record_of(self, row: Any) -> T:
         """The record of a row that `select` gave, whatever columns follow the record's own."""
-        return self._make(*row[: self._width])
+        return self._make(*row[: len(self.names)])
 
-    def _page(self, rows: Sequence[Any], limit: int, order: str, total: int | None, *, has_previous: bool) -> Page[T]:
-        shown = rows[:limit]
-        at = len(self.columns)  # The columns behind the record's own: the value that sorts, and the key.
+    def _page(
+        self, rows: list[T], marks: list[Mark], limit: int, order: str, total: int | None, *, has_previous: bool
+    ) -> Page[T]:
         return Page(
-            rows=[self.record_of(row) for row in shown],
-            marks=[(row[at], row[at + 1]) for row in shown],
+            rows=rows[:limit],
+            marks=marks[:limit],
             writer=Cursors(self.name, order),
             has_next=len(rows) > limit,
             has_previous=has_previous,
@@ -264,38 +357,10 @@ class Listing(Generic[T]):
         if cursor is None:
             return []
         column = self.sorts[order.removeprefix("-")]
-        try:
-            raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-            made = msgspec.json.decode(raw, type=_Cursor)
-            at: Any = datetime.fromisoformat(str(made.at)) if isinstance(column.type, UtcTime) else made.at
-        except (ValueError, binascii.Error, msgspec.DecodeError) as error:
-            raise BadCursor("the cursor is not one of this server's", path=("after",)) from error
-        fits = type(at) in (datetime, column.type.python_type) and type(made.key) is self.key.type.python_type
-        if (made.version, made.listing, made.order) != (VERSION, self.name, order) or not fits:
-            raise BadCursor("the cursor belongs to another list or another order", path=("after",))
-        if (isinstance(at, datetime) and at.tzinfo is None) or not all(_possible([value]) for value in (at, made.key)):
-            raise BadCursor("the cursor is not one of this server's", path=("after",))
+        at, key = read_cursor(cursor, self.name, order, (column, self.key))
         place = tuple_(column, self.key)
-        mark = tuple_(literal(at, column.type), literal(made.key, self.key.type))
+        mark = tuple_(literal(at, column.type), literal(key, self.key.type))
         return [place < mark if order.startswith("-") else place > mark]
-
-
-def maker(record: type[T]) -> Callable[..., T]:
-    """The record of its values in their order; names that are written down cost a third of a dict of them."""
-    names = record.__struct_fields__
-    assert all(name.isidentifier() for name in names)
-    source = f"lambda {', '.join(names)}: made({', '.join(f'{name}={name}' for name in names)})"
-    made: Callable[..., T] = eval(source, {"made": record})  # noqa: S307 - Names of our own records alone.
-    return made
-
-
-def _asked(dialect: str, parent: ColumnElement[Any], parents: Sequence[Any]) -> TableValuedAlias:
-    """The parents' keys as a table of one column `value`, in one parameter whatever their number."""
-    if dialect == "postgresql":
-        values = func.unnest(literal(list(parents), ARRAY(parent.type)))
-        return values.table_valued(column("value", parent.type)).render_derived(name="asked")
-    values = func.json_each(literal(msgspec.json.encode(parents).decode()))
-    return values.table_valued(column("value", parent.type), name="asked")
 
 
 def checked_first(first: int, *, most: int = FIRST_MAX, name: str = "first") -> int:
@@ -303,8 +368,3 @@ def checked_first(first: int, *, most: int = FIRST_MAX, name: str = "first") -> 
     if not 1 <= first <= most:
         raise BadUserInput(f"{name} was {first}, must be 1 to {most}", path=(name,))
     return first
-
-
-def _possible(keys: Sequence[Any]) -> list[Any]:
-    """The keys once each, without numbers that no row can have and no driver takes."""
-    return [key for key in dict.fromkeys(keys) if not isinstance(key, int) or 0 <= key <= ID_MAX]

@@ -13,6 +13,7 @@ from fullon_master_api.apis.orm.bots import must_read as must_read_bot
 from fullon_master_api.apis.orm.database import Database, may_write
 from fullon_master_api.apis.orm.owned import owned_by
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
+from fullon_master_api.apis.orm.records import Wanted
 from fullon_master_api.apis.orm.tables import bots, simulations
 from fullon_master_api.errors import BadUserInput, NotFound
 from fullon_master_api.model import Principal, Simulation
@@ -37,16 +38,26 @@ class Simulations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get_many(self, nums: Sequence[int], principal: Principal | None) -> list[Simulation | None]:
+    async def get_many(
+        self, nums: Sequence[int], principal: Principal | None, *, wanted: Wanted = None
+    ) -> list[Simulation | None]:
         async with self._database.read() as connection:
-            return await _LISTING.many(connection, nums, visible(principal))
+            return await _LISTING.many(connection, nums, visible(principal), wanted=wanted)
 
     async def of_bots(
-        self, bot_ids: Sequence[int], principal: Principal | None, *, first: int = FIRST_DEFAULT, after: str | None = None
+        self,
+        bot_ids: Sequence[int],
+        principal: Principal | None,
+        *,
+        first: int = FIRST_DEFAULT,
+        after: str | None = None,
+        wanted: Wanted = None,
     ) -> list[Page[Simulation]]:
         async with self._database.read() as connection:
             parent = simulations.c.bot_id
-            return await _LISTING.pages_of(connection, parent, bot_ids, visible(principal), first=first, after=after)
+            return await _LISTING.pages_of(
+                connection, parent, bot_ids, visible(principal), first=first, after=after, wanted=wanted
+            )
 
     async def save(self, bot_id: int, principal: Principal | None, name: str, json: Mapping[str, Any]) -> Simulation:
         """Keep a result in place of the one of that name. Raises: Forbidden, NotFound, BadUserInput."""

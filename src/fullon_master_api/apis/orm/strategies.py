@@ -12,6 +12,7 @@ from fullon_master_api.apis.orm.bots import must_read as must_read_bot
 from fullon_master_api.apis.orm.database import Database, Write, chunks, may_write
 from fullon_master_api.apis.orm.owned import Owned, equal, owned_by
 from fullon_master_api.apis.orm.paging import Listing
+from fullon_master_api.apis.orm.records import Wanted
 from fullon_master_api.apis.orm.tables import bots, strategies, strategies_params
 from fullon_master_api.apis.orm.templates import TEMPLATES
 from fullon_master_api.errors import BadUserInput, NotFound
@@ -45,13 +46,15 @@ class Strategies(Owned[Strategy, StrategyFilter]):
     def __init__(self, database: Database) -> None:
         super().__init__(database, _LISTING, bots.c.uid, _conditions)
 
-    async def of_bots(self, bot_ids: Sequence[int], principal: Principal | None) -> list[list[Strategy]]:
+    async def of_bots(
+        self, bot_ids: Sequence[int], principal: Principal | None, *, wanted: Wanted = None
+    ) -> list[list[Strategy]]:
         """Strategies of each bot."""
-        return await self._lists_of(strategies.c.bot_id, bot_ids, principal)
+        return await self._lists_of(strategies.c.bot_id, bot_ids, principal, wanted)
 
-    async def of_users(self, uids: Sequence[int], principal: Principal | None) -> list[list[Strategy]]:
+    async def of_users(self, uids: Sequence[int], principal: Principal | None, *, wanted: Wanted = None) -> list[list[Strategy]]:
         """Strategies of all bots of each user."""
-        return await self._lists_of(bots.c.uid, uids, principal)
+        return await self._lists_of(bots.c.uid, uids, principal, wanted)
 
     async def params_of(self, str_ids: Sequence[int], principal: Principal | None) -> list[dict[str, str]]:
         """Parameters of each strategy, aligned; empty where there is none for this caller."""

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.conditions import Condition
-from fullon_master_api.apis.orm.database import Database, Write, chunks, must_be_admin
+from fullon_master_api.apis.orm.database import Database, Write, must_be_admin
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
+from fullon_master_api.apis.orm.records import Wanted
 from fullon_master_api.apis.orm.tables import cat_exchanges, symbols
 from fullon_master_api.errors import BadUserInput, NotFound
 from fullon_master_api.model import Fence, Principal, Record, Symbol, Timeframe
@@ -61,20 +62,18 @@ class Symbols:
         self._database = database
         self._found_until_s: dict[tuple[str, str], float] = {}
 
-    async def get_many(self, symbol_ids: Sequence[int], principal: Principal | None = None) -> list[Symbol | None]:
+    async def get_many(
+        self, symbol_ids: Sequence[int], principal: Principal | None = None, *, wanted: Wanted = None
+    ) -> list[Symbol | None]:
         async with self._database.read() as connection:
-            return await _LISTING.many(connection, symbol_ids)
+            return await _LISTING.many(connection, symbol_ids, wanted=wanted)
 
-    async def by_names(self, names: Sequence[tuple[str, str]], principal: Principal | None = None) -> list[Symbol | None]:
+    async def by_names(
+        self, names: Sequence[tuple[str, str]], principal: Principal | None = None, *, wanted: Wanted = None
+    ) -> list[Symbol | None]:
         """Symbol of each (exchange name, symbol)."""
-        pair = tuple_(cat_exchanges.c.name, symbols.c.symbol)
-        found: dict[tuple[str, str], Symbol] = {}
         async with self._database.read() as connection:
-            for part in chunks(list(dict.fromkeys(names)), 5_000):
-                for row in (await connection.execute(_LISTING.select(pair.in_(part)))).all():
-                    symbol = _LISTING.record_of(row)
-                    found[(symbol.exchange, symbol.symbol)] = symbol
-        return [found.get(name) for name in names]
+            return await _LISTING.pairs(connection, (cat_exchanges.c.name, symbols.c.symbol), names, wanted=wanted)
 
     async def missing(self, names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those of these (exchange name, symbol) that the catalogue does not have, in their order.
@@ -104,12 +103,13 @@ class Symbols:
         matching: Condition | None = None,
         first: int = FIRST_DEFAULT,
         after: str | None = None,
+        wanted: Wanted = None,
     ) -> list[Page[Symbol]]:
         where = _conditions(filters or SymbolFilter())
         async with self._database.read() as connection:
             parent = symbols.c.cat_ex_id
             return await _LISTING.pages_of(
-                connection, parent, cat_ex_ids, *where, first=first, after=after, order=order, matching=matching
+                connection, parent, cat_ex_ids, *where, first=first, after=after, order=order, matching=matching, wanted=wanted
             )
 
     async def page(
@@ -122,10 +122,13 @@ class Symbols:
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
+        wanted: Wanted = None,
     ) -> Page[Symbol]:
         where = _conditions(filters or SymbolFilter())
         async with self._database.read() as connection:
-            return await _LISTING.page(connection, *where, first=first, after=after, order=order, matching=matching, total=total)
+            return await _LISTING.page(
+                connection, *where, first=first, after=after, order=order, matching=matching, total=total, wanted=wanted
+            )
 
     async def active(self, exchanges: Sequence[str] = ()) -> list[Symbol]:
         """Every symbol that is to be collected, of the named exchanges or of all, for the services."""

@@ -11,6 +11,7 @@ from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.conditions import Condition
 from fullon_master_api.apis.orm.database import Database, chunks, must_be_admin
 from fullon_master_api.apis.orm.paging import FIRST_DEFAULT, Listing, Page
+from fullon_master_api.apis.orm.records import Wanted
 from fullon_master_api.apis.orm.tables import cat_strategies, cat_strategies_params
 from fullon_master_api.errors import NotFound
 from fullon_master_api.model import Principal, StrategyTemplate
@@ -30,13 +31,17 @@ class Templates:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get_many(self, cat_str_ids: Sequence[int], principal: Principal | None = None) -> list[StrategyTemplate | None]:
+    async def get_many(
+        self, cat_str_ids: Sequence[int], principal: Principal | None = None, *, wanted: Wanted = None
+    ) -> list[StrategyTemplate | None]:
         async with self._database.read() as connection:
-            return await TEMPLATES.many(connection, cat_str_ids)
+            return await TEMPLATES.many(connection, cat_str_ids, wanted=wanted)
 
-    async def by_names(self, names: Sequence[str], principal: Principal | None = None) -> list[StrategyTemplate | None]:
+    async def by_names(
+        self, names: Sequence[str], principal: Principal | None = None, *, wanted: Wanted = None
+    ) -> list[StrategyTemplate | None]:
         async with self._database.read() as connection:
-            return await TEMPLATES.many(connection, names, by=cat_strategies.c.name)
+            return await TEMPLATES.many(connection, names, by=cat_strategies.c.name, wanted=wanted)
 
     async def page(
         self,
@@ -47,9 +52,12 @@ class Templates:
         first: int = FIRST_DEFAULT,
         after: str | None = None,
         total: bool = False,
+        wanted: Wanted = None,
     ) -> Page[StrategyTemplate]:
         async with self._database.read() as connection:
-            return await TEMPLATES.page(connection, first=first, after=after, order=order, matching=matching, total=total)
+            return await TEMPLATES.page(
+                connection, first=first, after=after, order=order, matching=matching, total=total, wanted=wanted
+            )
 
     async def params_of(self, cat_str_ids: Sequence[int]) -> list[dict[str, str]]:
         """Default parameters of each template, aligned."""

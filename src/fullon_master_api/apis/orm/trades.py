@@ -15,6 +15,7 @@ from fullon_master_api.apis.orm.order_inputs import account_of
 from fullon_master_api.apis.orm.owned import Owned, Paging, equal, owned_by, within
 from fullon_master_api.apis.orm.paging import Listing, Page
 from fullon_master_api.apis.orm.profit import ONE, ZERO, Fill, Ledger, quote_fee
+from fullon_master_api.apis.orm.records import Wanted
 from fullon_master_api.apis.orm.tables import bots, exchanges
 from fullon_master_api.apis.orm.tables_trading import orders, trades
 from fullon_master_api.bus import trades_topic
@@ -72,9 +73,11 @@ class Trades(Owned[Trade, TradeFilter]):
         """A page of each bot's fills, newest first."""
         return await self._pages_of(trades.c.bot_id, bot_ids, principal, **paging)
 
-    async def of_orders(self, order_ids: Sequence[int], principal: Principal | None) -> list[list[Trade]]:
+    async def of_orders(
+        self, order_ids: Sequence[int], principal: Principal | None, *, wanted: Wanted = None
+    ) -> list[list[Trade]]:
         """Fills of each order, newest first."""
-        return await self._lists_of(trades.c.order_id, order_ids, principal)
+        return await self._lists_of(trades.c.order_id, order_ids, principal, wanted)
 
     async def save_trades(
         self,

@@ -13,6 +13,7 @@ from fullon_master_api.apis.orm.columns import ID_MAX
 from fullon_master_api.apis.orm.database import Database, Write, chunks, may_write, must_be_admin, sees_all
 from fullon_master_api.apis.orm.owned import Owned, equal, owned_by
 from fullon_master_api.apis.orm.paging import Listing
+from fullon_master_api.apis.orm.records import Wanted
 from fullon_master_api.apis.orm.tables import refresh_tokens, users, utc_now
 from fullon_master_api.errors import BadUserInput, Conflict, Forbidden, NotFound, TokenExpired, Unauthenticated
 from fullon_master_api.model import Principal, Record, Role, User
@@ -63,10 +64,10 @@ class Users(Owned[User, UserFilter]):
     def __init__(self, database: Database) -> None:
         super().__init__(database, _LISTING, users.c.uid, _conditions)
 
-    async def by_mails(self, mails: Sequence[str], principal: Principal | None) -> list[User | None]:
+    async def by_mails(self, mails: Sequence[str], principal: Principal | None, *, wanted: Wanted = None) -> list[User | None]:
         """User of each mail, spelled exactly."""
         async with self._database.read() as connection:
-            return await _LISTING.many(connection, mails, visible(principal), by=users.c.mail)
+            return await _LISTING.many(connection, mails, visible(principal), by=users.c.mail, wanted=wanted)
 
     async def credentials_by_mail(self, mail: str) -> Credentials | None:
         async with self._database.read() as connection:
