@@ -172,6 +172,21 @@ def test_a_schema_that_breaks_clients_is_told_and_fails(tmp_path: Path) -> None:
     assert (broken.exit_code, "Query.gone" in broken.stdout) == (1, True), broken.stdout
 
 
+def test_a_run_is_explained_with_its_statements_and_without_their_values(tmp_path: Path) -> None:
+    asked = '{ symbols(exchange: "secret") { nodes { symbol ticker { last } } } }'
+    done = fullon("explain", asked, "--run", folder=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    run = done.stdout.partition("run by plan")[2]
+    assert "FROM symbols" in run
+    assert "secret" not in run
+    assert "symbols.backtest" not in run
+
+    refused = fullon("explain", 'mutation { logout(input: { refreshToken: "x" }) { done } }', "--run", folder=tmp_path)
+    assert refused.exit_code == 1
+    unknown = fullon("explain", "{ me { mail } }", "--run", "--as", "no@body", folder=tmp_path)
+    assert (unknown.exit_code, "no user has the mail" in str(unknown.exception)) == (1, True)
+
+
 def test_market_data_goes_in_and_comes_out_as_it_was(tmp_path: Path) -> None:
     recorded = tmp_path / "trades.csv"
     rows = [f"{1_700_000_000_000 + 1_000 * n},{n},{100 + n % 7}.{n % 10},0.{n % 9 + 1},buy" for n in range(1, 300)]

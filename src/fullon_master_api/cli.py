@@ -19,6 +19,7 @@ import typer
 
 from fullon_master_api.documents import documents
 from fullon_master_api.errors import GatewayError
+from fullon_master_api.explaining import explain_command
 from fullon_master_api.files import export_command, import_command
 from fullon_master_api.people import people
 from fullon_master_api.terminal.services import services_command
@@ -40,6 +41,7 @@ cli.add_typer(people, name="user")
 cli.add_typer(documents, name="documents")
 cli.command("import")(import_command)
 cli.command("export")(export_command)
+cli.command("explain")(explain_command)
 cli.command("watch")(watch_command)
 cli.command("services")(services_command)
 
@@ -236,20 +238,6 @@ def schema(
     typer.echo("\n".join(map(str, changes)) or "nothing that a client would notice")
     if any(change.impact is Impact.BREAKING for change in changes):
         raise SystemExit(1)
-
-
-@cli.command()
-def explain(query: Annotated[str, typer.Argument(help="A GraphQL operation, or - for standard input.")]) -> None:
-    """Print how an operation will be executed: its levels and the resolvers that are called once each."""
-    from fullon_master_api.executor.engine import DocumentError, Engine
-    from fullon_master_api.schema import build_schema
-
-    text = sys.stdin.read() if query == "-" else query
-    engine = Engine(build_schema())
-    try:
-        typer.echo(engine.explain(engine.prepare(text)))
-    except DocumentError as error:
-        raise SystemExit("\n".join(f"error: {found.message}" for found in error.errors)) from None
 
 
 @migrations.command()

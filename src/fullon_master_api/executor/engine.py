@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -20,7 +21,7 @@ from fullon_master_api.executor.answers import Answer, DocumentError, answer_exe
 from fullon_master_api.executor.core import run_core
 from fullon_master_api.executor.documents import Documents, Prepared, Recent, operations_of
 from fullon_master_api.executor.emission import Objects
-from fullon_master_api.executor.explain import explain
+from fullon_master_api.executor.explain import explain, explanation
 from fullon_master_api.executor.ftv1 import trace_of
 from fullon_master_api.executor.incremental import run_incrementally
 from fullon_master_api.executor.limits import STRAWBERRY, Limits
@@ -29,7 +30,7 @@ from fullon_master_api.executor.plan import Planner, Plans
 from fullon_master_api.executor.run import Frame
 from fullon_master_api.executor.watching import Watch
 from fullon_master_api.logs import get_logger
-from fullon_master_api.tracing import is_recording, span
+from fullon_master_api.tracing import is_recording, noted_statements, span
 
 log: Final = get_logger(__name__)
 
@@ -85,15 +86,19 @@ class Engine:
         root: Any = None,
         *,
         traced: bool = False,
+        explained: bool = False,
     ) -> Answer:
-        """Run a query or a mutation to the bytes of its answer, within `limits.timeout_s`; `traced` adds its `ftv1` trace."""
+        """Run a query or a mutation to the bytes of its answer, within `limits.timeout_s`.
+
+        `traced` adds its `ftv1` trace, `explained` what the run did (`explain.py`), to the extensions of the answer.
+        """
         request_id: str = context.request_id
         if prepared.kind is OperationType.SUBSCRIPTION:
             told = "a subscription is a stream: connect by WebSocket to follow it"
             return answer_refused([refusal("BAD_USER_INPUT", told, prepared.operation)], request_id)
         began = time.perf_counter()
-        if traced or is_recording():
-            answer = await self._watched(prepared, variables, context, root, traced=traced)
+        if traced or explained or is_recording():
+            answer = await self._watched(prepared, variables, context, root, Watch(noting=explained), traced=traced)
         else:
             answer = await self._run(prepared, variables, context, root)
         took_s = time.perf_counter() - began
@@ -115,15 +120,22 @@ class Engine:
     async def execute_event(self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, event: Any) -> bytes:
         """The answer of a subscription to one event: the value of its root field."""
         if is_recording():
-            return (await self._watched(prepared, variables, context, event)).body
+            return (await self._watched(prepared, variables, context, event, Watch())).body
         return (await self._run(prepared, variables, context, event)).body
 
     async def _watched(
-        self, prepared: Prepared, variables: Mapping[str, Any] | None, context: Any, root: Any, *, traced: bool = False
+        self,
+        prepared: Prepared,
+        variables: Mapping[str, Any] | None,
+        context: Any,
+        root: Any,
+        watch: Watch,
+        *,
+        traced: bool = False,
     ) -> Answer:
         """The same with a span around it, and times for the trace that is asked for."""
         with span(f"graphql {prepared.kind.value}", **_attributes(prepared, context.request_id)):
-            return await self._run(prepared, variables, context, root, Watch(), traced)
+            return await self._run(prepared, variables, context, root, watch, traced)
 
     def explain(self, prepared: Prepared, variables: Mapping[str, Any] | None = None) -> str:
         """How the operation would be run with these variables, as text; DocumentError when they do not fit."""
@@ -219,13 +231,20 @@ class Engine:
             prepared.plans = Plans(self._planner, prepared.document, prepared.operation)
         plan = prepared.plans.get(values)
         if plan is None and prepared.incremental:
-            told = "with @defer or @stream this operation comes in parts only: accept multipart/mixed, or leave them out"
-            return answer_refused([refusal("BAD_USER_INPUT", told, prepared.operation)], context.request_id)
+            why = "with @defer or @stream this operation comes in parts only: accept multipart/mixed, or leave them out"
+            return answer_refused([refusal("BAD_USER_INPUT", why, prepared.operation)], context.request_id)
         if plan is None:
-            return await self._answer_by_core(prepared, given, context, root, watch if traced else None)
+            with noted_statements() if watch is not None and watch.noting else nullcontext() as notes:
+                answer = await self._answer_by_core(prepared, given, context, root, watch if traced else None)
+            if watch is None or notes is None:
+                return answer
+            told = explanation(None, prepared.plans.unsupported, prepared.cost.check(variables), watch, notes)
+            return answer.extended({"explain": told})
         frame = Frame(self.schema, self._planner, self._objects, plan, values, context, root, watch)
         data = await frame.run()
         answer = answer_executed(data, frame.errors, context.request_id)
+        if watch is not None and watch.noting:
+            answer = answer.extended({"explain": explanation(plan, "", prepared.cost.check(variables), watch, [])})
         if traced and watch is not None:
             return answer.extended({"ftv1": trace_of(plan, data, frame.errors, watch, context.request_id)})
         return answer

@@ -214,8 +214,11 @@ class HttpEndpoint:
         context = self._desk.make_context(principal, asked.request_id)
         caller = _caller(asked.request, principal)
         traced = self._desk.settings.federation_enabled and asked.request.headers.get(FTV1_HEADER) == "ftv1"
+        explained = bool(operation.extensions) and operation.extensions.get("explain") is True
+        if explained and (principal is None or not principal.is_admin):
+            raise Forbidden("Admin access required: how an operation was run is told to admins")
         with self._desk.rates.running(caller):
-            answer = await self._desk.engine.execute(prepared, operation.variables, context, traced=traced)
+            answer = await self._desk.engine.execute(prepared, operation.variables, context, traced=traced, explained=explained)
         return self._desk.with_cost(answer, prepared, operation, caller, asked=COST_HEADER in asked.request.headers)
 
     async def _execute_apart(self, asked: Asked, operation: Operation, principal: Principal | None) -> Answer:
