@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
+AXE: Final = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 READY_S: Final = 90.0
 BROWSER: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # A browser without them asks its maker's hosts at every start; as root it cannot build its sandbox.
@@ -113,3 +115,14 @@ def visitor(browser: Browser, demo_url: str) -> Iterator[Watched]:
     yield watched
     context.close()
     assert watched.faults == []
+
+
+def serious_faults(page: Page) -> list[str]:
+    """What axe calls serious or critical on the page as it is now, with the first place of each."""
+    page.evaluate(AXE)
+    result = page.evaluate("() => axe.run()")
+    return [
+        f"{violation['id']}: {violation['nodes'][0]['html']}"
+        for violation in result["violations"]
+        if violation["impact"] in ("serious", "critical")
+    ]

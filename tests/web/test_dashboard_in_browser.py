@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,9 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, WebSocket, expect
 
 from tests.servers import free_port
-from tests.web.conftest import Watched, start_demo, stop_demo
+from tests.web.conftest import Watched, serious_faults, start_demo, stop_demo
 
-AXE: Final = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 LAST: Final = "[data-symbol='BTC/USD'] [data-cell=last]"
 LATE_S: Final = 1.0
 
@@ -286,10 +284,10 @@ def test_no_serious_fault_of_accessibility_and_no_sideways_scroll(
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     page.goto(demo_url)
-    door = _faults(page)
+    door = serious_faults(page)
     _sign_in(page, "admin@fullon")
     expect(page.locator("[data-service=TICKER]")).to_be_visible(timeout=30_000)
-    assert door + _faults(page) == []
+    assert door + serious_faults(page) == []
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
     expect(page.locator("[data-service=TICKER] tbody tr").first).to_be_visible(timeout=60_000)
     assert page.evaluate(CARDS_CUT) == []
@@ -317,18 +315,7 @@ def test_a_hundred_markets_move_in_a_pane_of_their_own_and_the_keyboard_reaches_
         expect(last).to_be_in_viewport()
         cells = last.locator("td").all_inner_texts()
         assert re.fullmatch(r"\d+\.\d{4}", cells[0])
-        assert _faults(page) == []
+        assert serious_faults(page) == []
     finally:
         context.close()
         assert stop_demo(server) == 0
-
-
-def _faults(page: Page) -> list[str]:
-    """What axe calls serious or critical, with the places."""
-    page.evaluate(AXE)
-    result = page.evaluate("() => axe.run()")
-    return [
-        f"{violation['id']}: {violation['nodes'][0]['html']}"
-        for violation in result["violations"]
-        if violation["impact"] in ("serious", "critical")
-    ]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, WebSocket, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from tests.web.conftest import Watched
+from tests.web.conftest import Watched, serious_faults
 
 # The text of the answer's editor, by the name under which GraphiQL keeps Monaco; the page itself holds visible lines only.
 ANSWER = "(globalThis.__MONACO?.editor.getModels().find(model => model.uri.path.includes('response'))?.getValue() ?? '')"
+QUERY = "(globalThis.__MONACO?.editor.getModels().find(model => model.uri.path.includes('operation'))?.getValue() ?? '')"
+# A tab of GraphiQL's own is an element that holds its close button; nothing of ours can change that.
+OF_GRAPHIQL: Final = "nested-interactive"
 SILENCE_MS = 2_500  # The demo's tickers change several times a second.
 
 
@@ -120,3 +123,54 @@ def test_a_reload_keeps_the_session_and_a_new_visitor_has_none(visitor: Watched)
 def test_the_documentation_pages_show_the_routes(visitor: Watched, path: str, found: str) -> None:
     page = visitor.open(path)
     page.wait_for_function("text => document.getElementById('root').innerText.includes(text)", arg=found)
+
+
+def test_the_headers_of_a_tab_reach_the_socket_with_its_first_message(visitor: Watched) -> None:
+    sent: list[dict[str, Any]] = []
+
+    def listen(socket: WebSocket) -> None:
+        socket.on("framesent", lambda frame: sent.append(json.loads(frame)))
+
+    page = visitor.context.new_page()
+    page.on("websocket", listen)
+    page.goto(visitor.url + "/graphql")
+    _sign_in(page, "trader@fullon")
+    expect(page.get_by_test_id("signed-in")).to_be_visible()
+    page.get_by_role("button", name="One ticker, live", exact=True).click()
+    expect(page.locator(".graphiql-editor-tool")).to_contain_text("Authorization")
+    page.get_by_role("button", name="Execute query").click()
+    page.wait_for_function("() => " + ANSWER + ".includes('bid')")
+    token = json.loads(page.evaluate("() => sessionStorage.getItem('fullon:session')"))["token"]
+    assert sent[0] == {"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}}
+
+
+def test_the_explorer_writes_the_operation_and_the_docs_describe_the_schema(visitor: Watched) -> None:
+    page = _graphiql(visitor, "trader@fullon")
+    page.get_by_role("button", name="Show GraphiQL Explorer").click()
+    explorer = page.locator(".graphiql-plugin")
+    assert "exchanges" not in page.evaluate("() => " + QUERY)
+    explorer.get_by_text("exchanges", exact=True).click()
+    page.wait_for_function("() => " + QUERY + ".includes('exchanges')")
+    page.get_by_role("button", name="Show Documentation Explorer").click()
+    explorer.get_by_text("Subscription", exact=True).first.click()
+    expect(explorer.get_by_text("tickers", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("width", [1500, 390])
+def test_graphiql_has_no_serious_fault_of_ours_and_no_sideways_scroll(
+    browser: Browser, demo_url: str, scheme: Any, width: int
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(demo_url + "/graphql")
+    _sign_in(page, "trader@fullon")
+    expect(page.get_by_test_id("signed-in")).to_be_visible()
+    _run(page, "Markets with ticker and candles", "candles")
+    start = serious_faults(page)
+    page.get_by_role("button", name="Show Documentation Explorer").click()
+    expect(page.get_by_text("All Schema Types")).to_be_visible()
+    found = [fault for fault in start + serious_faults(page) if not fault.startswith(OF_GRAPHIQL)]
+    assert found == []
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    context.close()

@@ -5,8 +5,7 @@ export const EXAMPLES = [
     items: [
       {
         name: "Markets with ticker and candles",
-        query: `# Sign in first (left). Symbols with their latest ticker and last bars: one request, three APIs.
-query Markets {
+        query: `query Markets {
   symbols(exchange: "kraken", first: 10) {
     nodes {
       exchange { name }
@@ -20,8 +19,7 @@ query Markets {
       },
       {
         name: "My bots and their orders",
-        query: `# Your own bots.
-query MyBots {
+        query: `query MyBots {
   me {
     mail
     bots {
