@@ -11,7 +11,7 @@ DATA_DIR ?= .fullon
 PROFILE ?= short
 JOBS ?= 2
 TESTS ?=
-BENCH ?= bus exchanges services ohlcv executor fanout resilience tracing dashboard
+BENCH ?= bus exchanges services ohlcv executor fanout resilience tracing dashboard sizing
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,11 +45,11 @@ run: env ## Start the demo on 127.0.0.1 (PORT=8000, DATA_DIR=.fullon)
 	@exec $(BIN)/fullon demo --port $(PORT) --data-dir $(DATA_DIR)
 
 test: env ## Run the tests (PROFILE=short, under 10 minutes; PROFILE=ci runs all)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(SELECT)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(SELECT)
 
 coverage: env ## Run the tests and say which lines and branches no test came to; fails below 90 %
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist loadfile --timeout 400 $(SELECT) $(TESTS)
+	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --timeout 400 $(SELECT) $(TESTS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 check: format-check lint types imports security test ## All that must hold before a commit lands: format, lint, types, imports, bandit, tests

@@ -86,6 +86,13 @@ def test_compose_sets_what_the_settings_read_and_no_secret(compose: dict[str, An
     assert "${POSTGRES_PASSWORD:?" in given["DATABASE_URL"]
 
 
+def test_the_database_of_compose_has_connections_for_four_servers_and_a_worker(compose: dict[str, Any]) -> None:
+    (given,) = [word for word in compose["services"]["postgres"]["command"] if word.startswith("max_connections=")]
+    settings = Settings()
+    each = settings.db_pool_size + settings.db_pool_max_overflow + settings.db_pool_size  # The candle store has a pool too.
+    assert int(given.partition("=")[2]) >= 5 * each + 10
+
+
 # ---- Kubernetes --------------------------------------------------------------------------------------------------------
 
 

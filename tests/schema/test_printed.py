@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,12 @@ from fullon_master_api.schema.differences import Impact, schema_changes
 COMMITTED = Path(__file__).parents[2] / "schema" / "schema.graphql"
 
 
+@cache
 def printed() -> str:
     return graph.build_schema().as_str().strip() + "\n"
 
 
+@cache
 def built() -> GraphQLSchema:
     return build_schema(printed())
 
