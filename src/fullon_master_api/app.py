@@ -33,7 +33,7 @@ from fullon_master_api.resolvers.context import Context, Stores
 from fullon_master_api.rest import cache as rest_cache
 from fullon_master_api.rest.auth import auth_router
 from fullon_master_api.rest.edge import Edge
-from fullon_master_api.rest.faults import install_faults
+from fullon_master_api.rest.faults import ANSWERS, install_faults
 from fullon_master_api.rest.health import health_router
 from fullon_master_api.rest.metrics import metrics_router
 from fullon_master_api.rest.ohlcv import FullonOhlcvGateway
@@ -133,8 +133,8 @@ class MasterGateway:
         registry = CollectorRegistry()
         registry.register(HubCollector(self.hub))
         app.include_router(metrics_router(registry))
-        app.include_router(auth_router(stores.sessions), prefix=prefix)
-        app.include_router(services_router(stores.services), prefix=prefix)
+        app.include_router(auth_router(stores.sessions), prefix=prefix, responses=ANSWERS)
+        app.include_router(services_router(stores.services), prefix=prefix, responses=ANSWERS)
         for router in get_all_routers():
             app.include_router(router, prefix=f"{prefix}/orm")
         for router in FullonOhlcvGateway().get_routers():

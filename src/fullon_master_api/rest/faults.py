@@ -44,6 +44,24 @@ class ErrorBody(BaseModel):
     request_id: str
 
 
+ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": ErrorBody, "description": words}
+    for status, words in {
+        400: "The body is not JSON.",
+        401: "Nobody is signed in, or the credential is not valid.",
+        403: "The caller may not do this.",
+        404: "There is nothing of that name for this caller.",
+        409: "The change contradicts what is stored.",
+        413: "The body is too large.",
+        422: "A value is missing or wrong; `detail` says where.",
+        429: "Too many requests; `Retry-After` says when to come back.",
+        500: "A fault of ours.",
+        503: "A store does not answer.",
+    }.items()
+}
+"""The errors that a route may answer, for the API's description."""
+
+
 def install_faults(app: FastAPI) -> None:
     """Render every error that has a name in one place; those that have none are the edge's."""
     app.add_exception_handler(GatewayError, _gateway_error)

@@ -12,11 +12,12 @@ from fullon_master_api.apis.ohlcv import Fill
 from fullon_master_api.apis.ohlcv.frames import parse_timeframe
 from fullon_master_api.apis.ohlcv.tables import candles_table
 from fullon_master_api.model import Candle, Timeframe
+from fullon_master_api.rest.faults import ANSWERS
 from fullon_master_api.rest.ohlcv.answers import FORMATS, CandlesResponse
 from fullon_master_api.rest.ohlcv.asked import Catalogue, End, Format, Limit, Ohlcv, Start, Wanted, Who, Zone, find_symbol, get_ns
 from fullon_master_api.rest.ohlcv.bodies import candle_fragment, json_response, now, table_response
 
-router = APIRouter(prefix="/candles", tags=["OHLCV candles"])
+router = APIRouter(prefix="/candles", tags=["OHLCV candles"], responses=ANSWERS)
 
 
 @router.get("/{exchange}/{symbol:path}/{timeframe}/range", response_model=CandlesResponse, responses=FORMATS)

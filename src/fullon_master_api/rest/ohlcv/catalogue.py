@@ -10,10 +10,11 @@ from fullon_master_api.apis.orm.store import Orm
 from fullon_master_api.apis.orm.symbols import SymbolFilter
 from fullon_master_api.errors import NotFound
 from fullon_master_api.model import Exchange, Symbol, Timeframe
+from fullon_master_api.rest.faults import ANSWERS
 from fullon_master_api.rest.ohlcv.asked import Catalogue, Ohlcv, Who, find_symbol
 from fullon_master_api.rest.ohlcv.bodies import instant_ns, json_body, now
 
-router = APIRouter(tags=["OHLCV catalogue"])
+router = APIRouter(tags=["OHLCV catalogue"], responses=ANSWERS)
 PAGE: Final = 500
 EXCHANGES_MAX: Final = 500
 

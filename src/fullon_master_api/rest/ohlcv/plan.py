@@ -11,11 +11,12 @@ from pydantic import AwareDatetime
 from fullon_master_api.apis.ohlcv import Fill
 from fullon_master_api.errors import BadUserInput
 from fullon_master_api.model import Timeframe
+from fullon_master_api.rest.faults import ANSWERS
 from fullon_master_api.rest.ohlcv import candles, catalogue, timeseries, trades
 from fullon_master_api.rest.ohlcv.answers import FORMATS, CandlesResponse, TradesResponse
 from fullon_master_api.rest.ohlcv.asked import Catalogue, Limit, Ohlcv, Wanted, Who, Zone
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", responses=ANSWERS)
 router.include_router(timeseries.router)
 router.include_router(catalogue.router)
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from fullon_master_api.apis.ohlcv import Fill
 from fullon_master_api.apis.ohlcv.frames import parse_timeframe
 from fullon_master_api.apis.ohlcv.tables import candles_table
+from fullon_master_api.rest.faults import ANSWERS
 from fullon_master_api.rest.ohlcv.answers import FORMATS, TimeseriesResponse
 from fullon_master_api.rest.ohlcv.asked import (
     RANGE_LIMIT_MAX,
@@ -26,7 +27,7 @@ from fullon_master_api.rest.ohlcv.asked import (
 )
 from fullon_master_api.rest.ohlcv.bodies import candle_fragment, json_response, now, table_response
 
-router = APIRouter(prefix="/timeseries", tags=["OHLCV time series"])
+router = APIRouter(prefix="/timeseries", tags=["OHLCV time series"], responses=ANSWERS)
 
 
 @router.get("/{exchange}/{symbol:path}/ohlcv", response_model=TimeseriesResponse, responses=FORMATS)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 
 from fullon_master_api.apis.ohlcv.tables import trades_table
 from fullon_master_api.model import MarketTrade
+from fullon_master_api.rest.faults import ANSWERS
 from fullon_master_api.rest.ohlcv.answers import FORMATS, TradesResponse
 from fullon_master_api.rest.ohlcv.asked import (
     RANGE_LIMIT_MAX,
@@ -26,7 +27,7 @@ from fullon_master_api.rest.ohlcv.asked import (
 )
 from fullon_master_api.rest.ohlcv.bodies import json_response, now, table_response, trade_fragment
 
-router = APIRouter(prefix="/trades", tags=["OHLCV trades"])
+router = APIRouter(prefix="/trades", tags=["OHLCV trades"], responses=ANSWERS)
 
 
 @router.get("/{exchange}/{symbol:path}/range", response_model=TradesResponse, responses=FORMATS)

@@ -10,7 +10,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from fullon_master_api.apis.orm import Orm
 from fullon_master_api.auth.sessions import new_api_key
 from fullon_master_api.model import Principal
-from fullon_master_api.rest.orm.asked import ANSWERS, After, Caller, Id, Limit, Store, found, page_response
+from fullon_master_api.rest.faults import ANSWERS
+from fullon_master_api.rest.orm.asked import After, Caller, Id, Limit, Store, found, page_response
 from fullon_master_api.rest.orm.exact import ExactRoute, exact_response
 from fullon_master_api.rest.orm.shapes import API_KEY
 

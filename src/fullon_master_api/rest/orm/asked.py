@@ -1,4 +1,4 @@
-"""What every ORM route needs: its caller, the stores, bounds of lists, and the answers it may give."""
+"""What every ORM route needs: its caller, the stores and bounds of lists."""
 
 from __future__ import annotations
 
@@ -14,27 +14,12 @@ from fullon_master_api.auth.sessions import Sessions
 from fullon_master_api.errors import GatewayError, NotFound, TokenExpired, Unauthenticated
 from fullon_master_api.model import Principal
 from fullon_master_api.rest.access import API_KEY, BEARER
-from fullon_master_api.rest.faults import ErrorBody
 from fullon_master_api.rest.orm.exact import exact_response
 
 T = TypeVar("T")
 
 ID_MAX: Final = 2**63 - 1
 NEXT: Final = "X-Next-Cursor"
-
-ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": ErrorBody, "description": words}
-    for status, words in {
-        400: "The body is not JSON.",
-        401: "Nobody is signed in, or the credential is not valid.",
-        403: "The caller may not do this.",
-        404: "There is nothing of that name for this caller.",
-        409: "The change contradicts what is stored.",
-        413: "The body is too large.",
-        422: "A value is missing or wrong; `detail` says where.",
-        503: "A store does not answer.",
-    }.items()
-}
 
 
 def caller(

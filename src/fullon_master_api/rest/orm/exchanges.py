@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from fullon_master_api.apis.orm import Secrets
 from fullon_master_api.apis.orm.symbols import SymbolFilter
 from fullon_master_api.errors import BadUserInput, NotFound
+from fullon_master_api.rest.faults import ANSWERS
 from fullon_master_api.rest.orm.asked import (
-    ANSWERS,
     After,
     Caller,
     Id,

@@ -12,7 +12,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from fullon_master_api.apis.orm.orders import OrderFilter
 from fullon_master_api.apis.orm.spellings import parse
 from fullon_master_api.model import OPEN_STATUSES, OrderStatus
-from fullon_master_api.rest.orm.asked import ANSWERS, After, Caller, Id, Limit, QueryId, Store, page_response
+from fullon_master_api.rest.faults import ANSWERS
+from fullon_master_api.rest.orm.asked import After, Caller, Id, Limit, QueryId, Store, page_response
 from fullon_master_api.rest.orm.bots import must_find
 from fullon_master_api.rest.orm.exact import ExactRoute, Number, exact_response
 from fullon_master_api.rest.orm.shapes import ORDER

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fullon_master_api.apis.orm import Orm
 from fullon_master_api.model import Principal, Strategy
-from fullon_master_api.rest.orm.asked import ANSWERS, After, Caller, Id, Limit, QueryId, Store, found, page_response
+from fullon_master_api.rest.faults import ANSWERS
+from fullon_master_api.rest.orm.asked import After, Caller, Id, Limit, QueryId, Store, found, page_response
 from fullon_master_api.rest.orm.bots import must_find
 from fullon_master_api.rest.orm.exact import ExactRoute, Number, exact_response
 from fullon_master_api.rest.orm.shapes import STRATEGY, TEMPLATE

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from fullon_master_api.apis.orm.symbols import SymbolFilter
-from fullon_master_api.rest.orm.asked import ANSWERS, After, Caller, Id, Limit, QueryId, Store, found, page_response
+from fullon_master_api.rest.faults import ANSWERS
+from fullon_master_api.rest.orm.asked import After, Caller, Id, Limit, QueryId, Store, found, page_response
 from fullon_master_api.rest.orm.exact import ExactRoute, exact_response
 from fullon_master_api.rest.orm.shapes import SYMBOL
 

@@ -16,7 +16,8 @@ from fullon_master_api.apis.orm.statistics import DAYS_MAX, Stats, TradeKind
 from fullon_master_api.apis.orm.trades import TradeFilter
 from fullon_master_api.errors import BadUserInput
 from fullon_master_api.model import DryTrade, Principal, Trade
-from fullon_master_api.rest.orm.asked import ANSWERS, NEXT, After, Caller, Id, Limit, Store
+from fullon_master_api.rest.faults import ANSWERS
+from fullon_master_api.rest.orm.asked import NEXT, After, Caller, Id, Limit, Store
 from fullon_master_api.rest.orm.bots import must_find
 from fullon_master_api.rest.orm.exact import ExactRoute, Number, exact_response
 from fullon_master_api.rest.orm.shapes import DRY_TRADE, TRADE

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fullon_master_api.apis.orm.database import must_be_admin
 from fullon_master_api.apis.orm.users import UserFilter
-from fullon_master_api.rest.orm.asked import ANSWERS, Caller, Id, Logins, PageNumber, PageSize, Store, found, page_response
+from fullon_master_api.rest.faults import ANSWERS
+from fullon_master_api.rest.orm.asked import Caller, Id, Logins, PageNumber, PageSize, Store, found, page_response
 from fullon_master_api.rest.orm.exact import ExactRoute, exact_response
 from fullon_master_api.rest.orm.shapes import USER
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from fullon_master_api.apis.cache import Cache
 from fullon_master_api.apis.orm import Orm
 from fullon_master_api.model import Principal
-from fullon_master_api.rest.orm.asked import ANSWERS, Caller, Id, Latest, Store
+from fullon_master_api.rest.faults import ANSWERS
+from fullon_master_api.rest.orm.asked import Caller, Id, Latest, Store
 from fullon_master_api.rest.orm.exact import ExactRoute, Number, exact_response
 
 router = APIRouter(prefix="/views", tags=["views"], route_class=ExactRoute, responses=ANSWERS)

@@ -1,0 +1,38 @@
+"""The OpenAPI document of the whole gateway against a demo: schemathesis makes requests from it and judges the answers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running import DemoProcess
+
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+TIME_S = 600
+ENDS_THE_SESSION = "password|logout"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(TIME_S + 120)
+@pytest.mark.parametrize(("who", "phases"), [("trader", "coverage,fuzzing"), ("stranger", "fuzzing")])
+def test_no_request_made_from_the_document_gets_an_answer_that_it_does_not_declare(
+    who: str, phases: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REQUESTS_PER_MINUTE_PER_USER", "REQUESTS_PER_MINUTE_PER_ADDRESS"):
+        monkeypatch.setenv(name, "0")
+    demo = DemoProcess.start(tmp_path)
+    try:
+        command = [str(Path(sys.executable).parent / "schemathesis"), "run", f"{demo.url}/openapi.json", "--checks", CHECKS]
+        command += ["--exclude-path-regex", ENDS_THE_SESSION, "--phases", phases, "--max-examples", "5", "--no-color"]
+        if who == "trader":
+            command += ["-H", f"Authorization: Bearer {demo.token('trader@fullon')}"]
+        run = subprocess.run(
+            [*command, "--suppress-health-check", "all"], capture_output=True, text=True, timeout=TIME_S, check=False
+        )
+    finally:
+        assert demo.stop() == 0
+    assert run.returncode == 0, run.stdout[-4_000:]
+    assert "passed" in run.stdout
