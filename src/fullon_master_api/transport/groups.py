@@ -200,7 +200,11 @@ class Group:
         if interval:
             wait_s = self._next_at - monotonic()
             if wait_s > 0:
-                await asyncio.sleep(wait_s)
+                self._hub.telling -= 1
+                try:
+                    await asyncio.sleep(wait_s)
+                finally:
+                    self._hub.telling += 1
             self._next_at = self._arrived_at_s = monotonic()
             self._next_at += interval
 
