@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,6 +56,17 @@ MOST_ROWS_CHANGED: Final = """() => {
   window.changed ??= new Set();
   for (const [row, text] of window.first) if (row.textContent !== text) window.changed.add(row);
   return window.changed.size >= 95;
+}"""
+
+# Notes the fewest messages that the ticker of BTC/USD is said to have brought.
+NOTE_MESSAGES: Final = """() => {
+  window.fewest = Infinity;
+  const card = document.querySelector("[data-service=TICKER]");
+  const note = () => {
+    const row = [...card.querySelectorAll("tbody tr")].find((one) => one.textContent.startsWith("kraken:BTC/USD:ticker"));
+    if (row) window.fewest = Math.min(window.fewest, Number(row.cells[1].textContent));
+  };
+  new MutationObserver(note).observe(card, { characterData: true, childList: true, subtree: true });
 }"""
 
 PLACE: Final = "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } userErrors { message } } }"
@@ -148,6 +160,38 @@ def test_the_chart_shows_stored_bars_of_each_timeframe(visitor: Watched) -> None
         page.wait_for_function("() => Number(document.querySelector('.canvas').dataset.bars) > 1")
 
 
+def test_the_newest_bar_follows_the_market_as_it_is_told_by_the_candle_stream(visitor: Watched) -> None:
+    told: set[str] = set()
+
+    def note(frame: str | bytes) -> None:
+        candle = ((orjson.loads(frame).get("payload") or {}).get("data") or {}).get("candle")
+        if candle:
+            told.add(candle["close"])
+
+    page = visitor.context.new_page()
+    page.on("websocket", lambda socket: socket.on("framereceived", note))
+    page.goto(visitor.url)
+    _sign_in(page, "trader@fullon")
+    canvas = page.locator(".canvas")
+    expect(canvas).to_have_attribute("data-close", re.compile(r"^\d+\.\d$"), timeout=60_000)
+    before = canvas.get_attribute("data-close")
+    expect(canvas).not_to_have_attribute("data-close", str(before), timeout=60_000)
+    assert {before, canvas.get_attribute("data-close")} <= told
+
+
+def test_a_row_shows_the_exact_spread_the_change_of_the_day_and_the_age(visitor: Watched) -> None:
+    page = _dashboard(visitor)
+    _wait_for_tick(page)
+    rows: list[list[str]] = page.evaluate(
+        "() => [...document.querySelectorAll('[data-symbol]')].map((row) => [...row.cells].map((cell) => cell.textContent))"
+    )
+    assert len(rows) == 4
+    for _symbol, _last, change, bid, ask, spread, age in rows:
+        assert Decimal(spread) == Decimal(ask) - Decimal(bid) > 0
+        assert re.fullmatch(r"([+-]\d+|0)\.\d\d %", change)
+        assert re.fullmatch(r"(stale )?\d+ s", age)
+
+
 def test_a_trader_buys_at_the_market_and_sees_the_fill(visitor: Watched) -> None:
     page = _dashboard(visitor)
     page.get_by_label("Quantity, BTC").fill("0.0123")
@@ -201,8 +245,10 @@ def test_a_trader_cancels_an_order_that_waits(visitor: Watched) -> None:
     page.get_by_label("Price, USD").fill("1000")
     page.get_by_role("button", name="Buy BTC").click()
     row = page.locator("[data-order]", has_text="0.0321").first
+    expect(page.locator(".canvas")).to_have_attribute("data-waiting", "1", timeout=60_000)  # Drawn as a line at its price.
     row.get_by_role("button", name="Cancel").click()
     expect(row).to_have_attribute("data-status", "CANCELED", timeout=30_000)
+    expect(page.locator(".canvas")).to_have_attribute("data-waiting", "0", timeout=60_000)
 
 
 def test_a_refused_order_says_why_and_stays_in_the_ticket(visitor: Watched) -> None:
@@ -232,6 +278,19 @@ def test_an_admin_stops_the_ticker_service_and_the_grid_says_stale_until_it_runs
         page.get_by_role("button", name="start ticker", exact=True).click()
         expect(card).to_have_attribute("data-state", "RUNNING", timeout=30_000)
     expect(page.locator("[data-symbol='BTC/USD'] .age")).not_to_contain_text("stale", timeout=30_000)
+    _wait_for_tick(page)
+
+
+def test_an_admin_restarts_a_service(visitor: Watched) -> None:
+    page = _dashboard(visitor, "admin@fullon")
+    card = page.locator("[data-service=TICKER]")
+    feed = card.locator("tr", has_text="kraken:BTC/USD:ticker").locator("td").first
+    expect(feed).to_have_text(re.compile(r"^\d{2,}$"), timeout=60_000)  # It has told more than nine by now.
+    page.evaluate(NOTE_MESSAGES)
+    page.get_by_role("button", name="restart ticker", exact=True).click()
+    page.wait_for_function("() => window.fewest < 10", timeout=60_000)  # A new service counts anew.
+    expect(card).to_have_attribute("data-state", "RUNNING", timeout=60_000)
+    expect(page.locator("[data-panel=services] [role=alert]")).to_have_count(0)
     _wait_for_tick(page)
 
 

@@ -43,6 +43,7 @@ function Canvas({ charts, desk, market, timeframe }: { charts: Charts; desk: Des
   const [problem, setProblem] = useState("");
   const [bars, setBars] = useState(0);
   const [marks, setMarks] = useState(0);
+  const [waiting, setWaiting] = useState(0);
   const orders = useStore(desk.orders);
 
   useEffect(() => {
@@ -68,6 +69,7 @@ function Canvas({ charts, desk, market, timeframe }: { charts: Charts; desk: Des
           if (time < newest) return; // The stored bars already hold what came after it.
           if (time > newest) setBars((count) => count + 1);
           newest = time;
+          if (box.current) box.current.dataset.close = candle.close; // Not by a state: nothing else is drawn anew for it.
           series.update({ time, open: +candle.open, high: +candle.high, low: +candle.low, close: +candle.close });
         }, setProblem);
       })
@@ -84,6 +86,7 @@ function Canvas({ charts, desk, market, timeframe }: { charts: Charts; desk: Des
     const markers = charts.createSeriesMarkers(series, fills);
     setMarks(fills.length);
     const open = orders.filter((order) => order.symbolName === market.symbol && order.price && OPEN.includes(order.status));
+    setWaiting(open.length);
     const lines: IPriceLine[] = open.map((order) =>
       series.createPriceLine({
         price: Number(order.price),
@@ -125,9 +128,10 @@ function Canvas({ charts, desk, market, timeframe }: { charts: Charts; desk: Des
         ref={box}
         className="canvas"
         role="group"
-        aria-label={`Candles of ${market.symbol}, ${bars} bars, ${marks} own orders marked as filled`}
+        aria-label={`Candles of ${market.symbol}, ${bars} bars, ${marks} own orders marked as filled, ${waiting} open`}
         data-bars={bars}
         data-marks={marks}
+        data-waiting={waiting}
       />
     </>
   );
