@@ -6,8 +6,8 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Final
 
 import httpx
@@ -17,7 +17,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 from websockets.typing import Origin, Subprotocol
 
-from fullon_master_api.executor.engine import DocumentError, Engine
+from fullon_master_api.executor.engine import DocumentError, Engine, Limits
 from fullon_master_api.schema import build_schema
 from tests.e2e.running import DemoProcess, codes_of
 
@@ -112,6 +112,34 @@ def honest_s() -> float:
 def test_any_document_of_50_kb_is_refused_or_validated_in_100_ms_of_cpu_time(text: str, honest_s: float) -> None:
     assert len(text) <= 50_000
     assert cpu_s(text) < max(REFUSED_CPU_S, TIMES_HONEST * honest_s)
+
+
+GROWING: Final[dict[str, Callable[[int], str]]] = {
+    "D4: each fragment spreads the next twice": lambda size: chain(size // 42, "...F{0} ...F{0}"),
+    "D5: one field again and again": lambda size: many(size // 12, "me {{ mail }}"),
+    "aliases": lambda size: many(size // 20, "a{n}: me {{ mail }}"),
+    "a mesh of fragments": lambda size: mesh(int((size / 4) ** 0.5)),
+    "directives": lambda size: "{ __typename " + "@skip(if: false) " * (size // 17) + "}",
+    "variables": lambda size: "query (" + " ".join(f"$v{n}: Int" for n in range(size // 12)) + ") { __typename }",
+}
+
+
+@pytest.mark.parametrize("make", GROWING.values(), ids=GROWING.keys())
+def test_a_document_four_times_as_long_costs_about_four_times_as_much(make: Callable[[int], str]) -> None:
+    """With the other limits off, so that the work itself is seen. What grows with the square would cost sixteen times as much."""
+    limits = Limits(bytes_max=60_000, tokens_max=10**6, directives_max=10**6, cost_max=10**12)
+
+    def spent_s(text: str) -> float:
+        tried = []
+        for _ in range(3):
+            fresh = Engine(SCHEMA, limits)
+            began = time.thread_time()
+            with suppress(DocumentError):
+                fresh.prepare(text)
+            tried.append(time.thread_time() - began)
+        return min(tried)
+
+    assert spent_s(make(48_000)) < 10 * spent_s(make(12_000))
 
 
 @pytest.mark.parametrize("text", DOCUMENTS.values(), ids=DOCUMENTS.keys())
