@@ -131,7 +131,7 @@ def test_a_document_four_times_as_long_costs_about_four_times_as_much(make: Call
 
     def spent_s(text: str) -> float:
         tried = []
-        for _ in range(3):
+        for _ in range(5):  # The least of five: whatever else runs only adds to it.
             fresh = Engine(SCHEMA, limits)
             began = time.thread_time()
             with suppress(DocumentError):
