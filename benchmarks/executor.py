@@ -1,13 +1,14 @@
 """The executor against its peers: text of an operation to bytes of its answer, in process and over HTTP.
 
-    python benchmarks/executor.py [--quick] [--json] [--in-process]
+    python benchmarks/executor.py [--quick] [--json] [--cases in-process,memory,stores,hostile]
 
 The same rows answer all of them (`executor_data.py`). In process: `strawberry` is Strawberry's own execution with one DataLoader
 per field, `strawberry_batched` is Strawberry's own execution of the very schema that the executor runs, `graphql_core` is
 graphql-core alone over finished dicts, `ariadne` is Ariadne over the same, `orjson` is `orjson.dumps` of the finished answer;
 ratios are the peer's CPU time over the executor's. Over HTTP, 16 connections: Strawberry's router, Mercurius with its compiler,
 plain and with loaders, and finished bytes over plain ASGI; then our real schema, tokens and stores on PostgreSQL beside
-PostGraphile on the same server, and on SQLite. Ratios are our requests a second over the peer's.
+PostGraphile on the same server, and on SQLite. Ratios are our requests a second over the peer's. `hostile` is told apart: the p99
+of a known document while 500 new ones come each second (`executor_hostile.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -39,6 +41,7 @@ from graphql.execution import execute as execute_core
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.executor_data import FAULTS, LIMIT, QUERIES, Ctx, schemas
+from benchmarks.executor_hostile import compare_hostile
 from benchmarks.executor_http import Load, compare_memory, compare_stores, http_ratios, install_node
 
 from fullon_master_api.executor.engine import Engine
@@ -185,38 +188,77 @@ def report_http(title: str, results: dict[str, dict[str, Load]]) -> None:
             print(f"{query} {name:20} {median(found.rates):10.0f} /s  {min(found.cpu_us):10.1f} us")
 
 
+CASES = ("in-process", "memory", "stores", "hostile")
+
+
+class Parts:
+    """What the parts of a run say, and how long each took."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, Any] = {"benchmark": "executor", "notes": [], "ratios": {}, "seconds": {}}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        took = time.perf_counter() - began
+        self.said["seconds"][name] = round(took, 1)
+        print(f"{name} took {took:.1f} s", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="under four minutes instead of fifteen")
     parser.add_argument("--json", action="store_true", help="ratios as JSON in the last line")
-    parser.add_argument("--in-process", action="store_true", help="no servers")
+    parser.add_argument("--cases", default=",".join(CASES[:3]), help=f"some of {','.join(CASES)}; by default all but the last")
     options = parser.parse_args()
-    rounds, budget_s, seconds = (2, 0.3, 0.7) if options.quick else (8, 1.0, 3.0)
+    cases = options.cases.split(",")
+    if unknown := set(cases) - set(CASES):
+        parser.error(f"--cases was {','.join(sorted(unknown))}, must be some of {','.join(CASES)}")
+    rounds, budget_s, seconds = (2, 0.15, 0.5) if options.quick else (8, 1.0, 3.0)
+    http_rounds = 1 if options.quick else rounds
     logging.disable()
     structlog.configure(processors=[], logger_factory=structlog.ReturnLoggerFactory())
+    parts = Parts()
+    said = parts.said
     with tempfile.TemporaryDirectory() as name:
-        ariadne = install_ariadne(Path(name))
-        if ariadne is None:
-            print("left out: Ariadne cannot be installed")
-        results = asyncio.run(compare(rounds, budget_s, ariadne))
-    faults = asyncio.run(compare_faults(rounds, budget_s))
-    said: dict[str, Any] = {"benchmark": "executor", "faults": faults, "ratios": report(results, faults)}
-    if not options.in_process:
-        with tempfile.TemporaryDirectory() as name:
-            missing = install_node(Path(name))
-            memory = asyncio.run(compare_memory(Path(name), rounds, seconds, with_node=not missing))
-            postgres, sqlite = asyncio.run(compare_stores(Path(name), rounds, seconds, with_node=not missing))
-        if missing:
-            print(f"left out, what runs on Node: {missing}")
-        for title, loads in (("rows in memory", memory), ("PostgreSQL", postgres), ("SQLite", sqlite)):
-            report_http(title, loads)
-        rates, cpu = http_ratios(memory)
-        said |= {"notes": [missing] if missing else [], "cpu_ratios_http": cpu, "strawberry_http": rates.pop("strawberry")}
-        said["ratios"] |= rates
-        on_postgres, cpu_postgres = http_ratios(postgres)
-        said["ratios"] |= {name: on_postgres[name] for name in on_postgres if name != "strawberry"}
-        said |= {"strawberry_postgres": on_postgres["strawberry"], "cpu_ratios_postgres": cpu_postgres}
-        said["strawberry_sqlite"] = http_ratios(sqlite)[0]["strawberry"]
+        folder = Path(name)
+        if "in-process" in cases:
+            with parts.part("in-process"):
+                ariadne = install_ariadne(folder / "ariadne")
+                if ariadne is None:
+                    said["notes"].append("Ariadne cannot be installed")
+                results = asyncio.run(compare(rounds, budget_s, ariadne))
+                said["faults"] = asyncio.run(compare_faults(rounds, budget_s))
+                said["ratios"] |= report(results, said["faults"])
+        missing = ""
+        if {"memory", "stores"} & set(cases):
+            with parts.part("installing what runs on Node"):
+                missing = install_node(folder)
+                if missing:
+                    said["notes"].append(missing)
+        if "memory" in cases:
+            with parts.part("memory"):
+                memory = asyncio.run(compare_memory(folder, http_rounds, seconds, with_node=not missing))
+                report_http("rows in memory", memory)
+                rates, said["cpu_ratios_http"] = http_ratios(memory)
+                said["strawberry_http"] = rates.pop("strawberry")
+                said["ratios"] |= rates
+        if "stores" in cases:
+            with parts.part("stores"):
+                postgres, sqlite = asyncio.run(compare_stores(folder, http_rounds, seconds, with_node=not missing))
+                report_http("PostgreSQL", postgres)
+                report_http("SQLite", sqlite)
+                rates, said["cpu_ratios_postgres"] = http_ratios(postgres)
+                said["strawberry_postgres"] = rates.pop("strawberry")
+                said["ratios"] |= rates
+                said["strawberry_sqlite"] = http_ratios(sqlite)[0]["strawberry"]
+    if "hostile" in cases:
+        with parts.part("hostile"), tempfile.TemporaryDirectory() as name:
+            said["hostile"] = compare_hostile(Path(name), http_rounds, 2 * seconds)
+            print(f"a known document among new ones: {said['hostile']}")
+    for note in said["notes"]:
+        print(f"left out: {note}")
     if options.json:
         print(json.dumps(said))
 

@@ -25,6 +25,10 @@ NODE_PEERS = ("mercurius", "mercurius_loaders")
 NODE_PACKAGES = ("fastify@5", "graphql@16", "graphql-jit@0.8", "mercurius@16", "postgraphile@5")
 CONNECTIONS = 16
 LONGEST_QUIET_S = 60.0
+ANSWERS_MIN = 8
+"""A slow peer is waited for until it has given so many answers."""
+WARMING = 2
+"""Connections of the round that warms up compilers and caches."""
 
 
 @dataclass
@@ -150,14 +154,15 @@ class Connection(asyncio.Protocol):
             self.first.set_exception(exc or ConnectionResetError("closed before it answered"))
 
 
-async def load(peer: Peer, query: str, seconds: float) -> tuple[float, float, bytes]:
+async def load(peer: Peer, query: str, seconds: float, connections_count: int = CONNECTIONS) -> tuple[float, float, bytes]:
     """Requests a second, CPU microseconds a request, and the first answer."""
     body = orjson.dumps({"query": query})
     head = f"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
     head += f"authorization: Bearer {peer.token}\r\n\r\n" if peer.token else "\r\n"
     loop = asyncio.get_running_loop()
     made = [
-        await loop.create_connection(lambda: Connection(head.encode() + body), "127.0.0.1", peer.port) for _ in range(CONNECTIONS)
+        await loop.create_connection(lambda: Connection(head.encode() + body), "127.0.0.1", peer.port)
+        for _ in range(connections_count)
     ]
     connections = [connection for _transport, connection in made]
     answers = await asyncio.wait_for(asyncio.gather(*(connection.first for connection in connections)), LONGEST_QUIET_S)
@@ -165,7 +170,7 @@ async def load(peer: Peer, query: str, seconds: float) -> tuple[float, float, by
     while True:
         await asyncio.sleep(seconds)
         done = sum(c.answers for c in connections) - before
-        if done >= CONNECTIONS or time.perf_counter() - began > LONGEST_QUIET_S:
+        if done >= ANSWERS_MIN or time.perf_counter() - began > LONGEST_QUIET_S:
             break
     took, spent = time.perf_counter() - began, peer.cpu_s() - cpu
     for connection in connections:
@@ -191,11 +196,14 @@ async def compare_http(
             for query_name, texts in queries.items():
                 for peer_name, peer in started.items():
                     sent = texts[peer_name]
-                    rate, cpu_us, answer = await load(peer, sent, seconds if round_number else 0.2)
+                    if round_number:
+                        rate, cpu_us, answer = await load(peer, sent, seconds)
+                    else:
+                        rate, cpu_us, answer = await load(peer, sent, 0.2, WARMING)
                     said = orjson.loads(answer)
                     assert "errors" not in said, (peer_name, answer[:300])
                     assert expected.setdefault(sent.replace(LIMIT, ""), said["data"]) == said["data"], peer_name
-                    if round_number:  # The first round warms up compilers and caches.
+                    if round_number:
                         found = results.setdefault(query_name, {}).setdefault(peer_name, Load())
                         found.rates.append(rate)
                         found.cpu_us.append(cpu_us)

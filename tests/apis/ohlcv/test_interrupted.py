@@ -28,12 +28,12 @@ KILLED_AT = """
 import os, signal, sys
 from functools import partial
 from fullon_master_api import files
-from fullon_master_api.apis.ohlcv import exporting, parts
+from fullon_master_api.apis.ohlcv import exporting, importing, parts
 from fullon_master_api.cli import cli
 
 last = int(sys.argv.pop(1))
 exporting.LIMIT_MAX, parts.CHECKPOINT_ROWS = 500, 2_000
-files.import_file = partial(files.import_file, batch_rows=1_000)
+importing.import_file = partial(importing.import_file, batch_rows=1_000)
 files.told_to = lambda bar: lambda rows, part: rows >= last and os.kill(os.getpid(), signal.SIGKILL)
 cli()
 """

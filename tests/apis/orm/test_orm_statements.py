@@ -11,13 +11,14 @@ from decimal import Decimal
 import asyncpg
 import msgspec
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 
-from fullon_master_api.apis.orm import Orm, database, open_orm
+from fullon_master_api.apis.orm import Orm, database, open_orm, tables_trading
 from fullon_master_api.apis.orm.bots import BotFilter
 from fullon_master_api.apis.orm.orders import OrderChange, OrderFilter
+from fullon_master_api.apis.orm.reading import Ready
 from fullon_master_api.bus import orders_topic, trades_topic
-from fullon_master_api.model import Order, OrderStatus
+from fullon_master_api.model import Order, OrderStatus, Side
 from fullon_master_api.tracing import noted_statements
 from tests.apis.orm.conftest import World
 
@@ -190,3 +191,34 @@ async def test_a_connection_that_the_server_closed_is_replaced_before_it_is_used
 
             assert await orm.users.get_many([1], None) == [None]
         assert len(opened) == 3
+
+
+async def test_a_statement_is_compiled_once_and_answers_each_caller_with_what_is_theirs(orm: Orm, world: World) -> None:
+    order = {"symbol": "BTC/USD", "side": "buy", "order_type": "market", "volume": 1}
+    first, second = [await orm.orders.place(world.ana, order) for _ in range(2)]
+    assert await orm.orders.get_many([first.order_id], world.ana) == [first]
+    known = len(orm.database._statements)
+
+    asked = [first.order_id, second.order_id, first.order_id, 2**62]
+    assert await orm.orders.get_many(asked, world.ben) == [None, None, None, None]
+    assert await orm.orders.get_many(asked, world.ana) == [first, second, first, None]
+
+    assert len(orm.database._statements) == known
+
+
+async def test_only_wanted_columns_are_read_and_the_others_are_no_values(orm: Orm, world: World) -> None:
+    await orm.orders.place(world.ana, {"symbol": "BTC/USD", "side": "buy", "order_type": "market", "volume": 3})
+    with noted_statements() as notes:
+        (found,) = (await orm.orders.page(world.ana, wanted=frozenset({"volume", "side", "nothing"}))).rows
+    (note,) = notes
+    assert (found.volume, found.side) == (Decimal(3), Side.BUY)
+    assert isinstance(found, Order)
+    assert {getattr(found, name) for name in ("price", "symbol", "created_at")} == {msgspec.UNSET}
+    assert "orders.price" not in note.sql
+    assert note.rows == 1
+
+
+async def test_a_parameter_without_a_place_is_refused_when_it_is_compiled(orm: Orm) -> None:
+    mine = select(tables_trading.orders.c.order_id).where(tables_trading.orders.c.uid == 7)
+    with pytest.raises(AssertionError, match="has no place"):
+        Ready(mine, orm.database._statements.dialect, {})
