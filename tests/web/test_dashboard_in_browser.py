@@ -238,6 +238,22 @@ def test_a_bot_shows_its_strategy_with_its_limits_and_its_feeds(visitor: Watched
     expect(page.locator("[data-panel=bots] [data-bot='HTEST LLM trader'] li")).to_contain_text("reads SOL/USD 1 ticks")
 
 
+def test_times_are_utc_wherever_the_browser_is(browser: Browser, demo_url: str) -> None:
+    context = browser.new_context(viewport={"width": 1500, "height": 900}, timezone_id="Asia/Tokyo")
+    page = context.new_page()
+    page.goto(demo_url)
+    _sign_in(page, "trader@fullon")
+    page.get_by_label("Quantity, BTC").fill("0.0234")
+    page.get_by_role("button", name="Buy BTC").click()
+    row = page.locator("[data-order]", has_text="0.0234").first
+    expect(row).to_be_visible(timeout=60_000)
+    shown = datetime.strptime(row.locator("td").nth(5).inner_text()[-8:], "%H:%M:%S")  # noqa: DTZ007  a time without a day
+    now = datetime.now(UTC)
+    late_s = (now.hour - shown.hour) * 3600 + (now.minute - shown.minute) * 60 + now.second - shown.second
+    assert late_s % 86_400 < 3_600  # Tokyo is nine hours ahead.
+    context.close()
+
+
 def test_a_trader_cancels_an_order_that_waits(visitor: Watched) -> None:
     page = _dashboard(visitor)
     page.get_by_label("Type").select_option("LIMIT")

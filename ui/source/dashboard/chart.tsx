@@ -108,6 +108,7 @@ function Canvas({ charts, desk, market, timeframe }: { charts: Charts; desk: Des
       autoSize: true,
       layout: { background: { color: colour("--surface") }, textColor: colour("--text"), fontFamily: "inherit" },
       grid: { vertLines: { color: colour("--line") }, horzLines: { color: colour("--line") } },
+      localization: { timeFormatter: (time: number) => `${new Date(time * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC` },
       timeScale: { timeVisible: true, rightOffset: 6, borderColor: colour("--line") },
       rightPriceScale: { borderColor: colour("--line") },
     });
@@ -149,7 +150,7 @@ export function Chart({ desk, theme }: { desk: Desk; theme: Theme }) {
   }, []);
 
   const choice = (
-    <div className="choice" role="group" aria-label="Timeframe">
+    <div className="choice" role="group" aria-label="Timeframe, times in UTC">
       {TIMEFRAMES.map(([value, label]) => (
         <button key={value} type="button" aria-pressed={value === timeframe} onClick={() => setTimeframe(value)}>
           {label}

@@ -27,12 +27,11 @@ function scale(text: string, places: number): bigint {
   return BigInt(whole + part.padEnd(places, "0"));
 }
 
-// The time of day, with the date before it where that is not today.
+// The time of day in UTC, as the chart has it, with the date before it where that is not today.
 export function timeText(iso: string): string {
-  const then = new Date(iso);
-  const time = then.toLocaleTimeString([], { hour12: false });
-  if (then.toDateString() === new Date().toDateString()) return time;
-  return `${then.toLocaleDateString([], { day: "2-digit", month: "short" })} ${time}`;
+  const then = new Date(iso).toISOString();
+  const [day, time] = [then.slice(0, 10), then.slice(11, 19)];
+  return new Date().toISOString().startsWith(day) ? time : `${day} ${time}`;
 }
 
 // Trailing zeros tell nothing in a balance.

@@ -131,8 +131,8 @@ export function Orders({ desk }: { desk: Desk }) {
       <table>
         <thead>
           <tr>
-            {["Symbol", "Side", "Type", "Quantity", "Price", "Status", "Placed"].map((name) => (
-              <th key={name} scope="col" className={name === "Type" || name === "Placed" ? "wide" : ""}>
+            {["Symbol", "Side", "Type", "Quantity", "Price", "Status", "Placed, UTC"].map((name) => (
+              <th key={name} scope="col" className={name === "Type" || name === "Placed, UTC" ? "wide" : ""}>
                 {name}
               </th>
             ))}
