@@ -14,7 +14,7 @@ from fullon_master_api.apis.orm.asked import ASKED, WORDS, among, as_list, asked
 from fullon_master_api.apis.orm.conditions import Condition, to_sql
 from fullon_master_api.apis.orm.cursors import Cursors, Mark, read_cursor
 from fullon_master_api.apis.orm.reading import Convert, Reader, Row, shape_of
-from fullon_master_api.apis.orm.records import Wanted, builder, maker, wanted_names
+from fullon_master_api.apis.orm.records import Wanted, builder, wanted_names
 from fullon_master_api.errors import BadUserInput
 from fullon_master_api.model import Record
 
@@ -89,7 +89,6 @@ class Listing(Generic[T]):
         extra = columns or {}
         self.fields = {field: extra[field] if field in extra else table.c[field] for field in record.__struct_fields__}
         self.names = record.__struct_fields__
-        self._make = maker(record)
 
     def select(self, *where: ColumnElement[bool], names: Sequence[str] | None = None) -> Select[Any]:
         columns = (self.fields[name].label(name) for name in (self.names if names is None else names))
@@ -321,10 +320,6 @@ class Listing(Generic[T]):
 
     def _matching(self, condition: Condition | None) -> list[ColumnElement[bool]]:
         return [] if condition is None else [to_sql(condition, self.fields)]
-
-    def record_of(self, row: Any) -> T:
-        """The record of a row that `select` gave, whatever columns follow the record's own."""
-        return self._make(*row[: len(self.names)])
 
     def _page(
         self, rows: list[T], marks: list[Mark], limit: int, order: str, total: int | None, *, has_previous: bool

@@ -34,15 +34,6 @@ def partial_of(record: type[T], names: tuple[str, ...]) -> type[T]:
     return made
 
 
-def maker(record: type[T]) -> Callable[..., T]:
-    """The record of its values in their order; names that are written down cost a third of a dict of them."""
-    names = record.__struct_fields__
-    assert all(name.isidentifier() for name in names)
-    source = f"lambda {', '.join(names)}: made({', '.join(f'{name}={name}' for name in names)})"
-    made: Callable[..., T] = eval(source, {"made": record})  # noqa: S307 - Names of our own records alone.
-    return made
-
-
 def builder(record: type[T], names: tuple[str, ...], converts: Sequence[Convert | None]) -> Callable[[Sequence[Any]], list[T]]:
     """Records of a driver's rows, whose first columns are the record's; `converts` is for all columns of a row."""
     whole = names == record.__struct_fields__
