@@ -9,6 +9,7 @@ import pytest
 
 from fullon_master_api.errors import ExchangeDenied, ExchangeRefused, ExchangeUnavailable, GatewayError
 from fullon_master_api.exchanges.ccxt_errors import MESSAGE_MAX, exchange_errors, translated
+from fullon_master_api.exchanges.kraken_wire import KrakenWire
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,14 @@ def test_what_is_not_the_exchanges_fault_passes_as_it_is() -> None:
         raise ZeroDivisionError
     with pytest.raises(asyncio.CancelledError), exchange_errors("kraken"):
         raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("secret", ["not base64!", "ключ"])
+async def test_a_secret_that_cannot_sign_is_a_refused_credential_and_is_not_told(secret: str) -> None:
+    wire = KrakenWire({"apiKey": "key", "secret": secret})
+    try:
+        with pytest.raises(ExchangeDenied) as refused, exchange_errors("kraken"):
+            await wire.privatePostBalance()
+    finally:
+        await wire.close()
+    assert secret not in refused.value.message

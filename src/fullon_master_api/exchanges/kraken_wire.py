@@ -146,6 +146,13 @@ class KrakenWire(ExactExchange, ccxt.pro.kraken):  # type: ignore[misc]
                     left.append(topic[1])
         return left
 
+    def sign(self, *args: Any, **kwargs: Any) -> Any:
+        """As ccxt does; a stored secret that cannot sign is a refused credential and no fault of ours."""
+        try:
+            return super().sign(*args, **kwargs)
+        except ValueError:
+            raise ccxt.AuthenticationError("the secret is not base64, as Kraken's are") from None
+
     async def _ask(self, method: str, url: str, channel: str, symbols: Sequence[str], params: dict[str, Any]) -> None:
         """Send a request of subscription and wait until it was answered for every symbol."""
         request_id = int(self.request_id())
