@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -63,9 +65,14 @@ def read_tick(process: subprocess.Popen[str]) -> dict[str, Any]:
     return found
 
 
-def read_until_closed(terminal: int) -> None:
-    while True:
-        os.read(terminal, 65_536)
+def read_until(terminal: int, word: bytes, times: int) -> bytes:
+    """What is drawn until a word came so many times. OSError once the last writer is gone; the last words where it takes long."""
+    shown, until_s = b"", time.monotonic() + 90
+    while shown.count(word) < times:
+        ready = select.select([terminal], [], [], max(0.0, until_s - time.monotonic()))[0]
+        assert ready, shown[-2000:].decode(errors="replace")
+        shown += os.read(terminal, 65_536)
+    return shown
 
 
 def test_json_lines_are_ticks_of_the_symbols_that_were_asked(demo: DemoProcess) -> None:
@@ -92,14 +99,12 @@ def test_without_a_terminal_the_last_state_is_printed_as_a_table(demo: DemoProce
 
 def test_in_a_terminal_the_table_is_drawn_until_it_is_interrupted(demo: DemoProcess) -> None:
     ours, theirs = pty.openpty()
-    shown = b""
     with started(demo.url, TRADER, "watch", "kraken", "BTC/USD", stdout=theirs) as process:
         os.close(theirs)
-        while shown.count(b"spread") < 5:  # Drawn again and again, over itself.
-            shown += os.read(ours, 65_536)
+        shown = read_until(ours, b"spread", 5)  # Drawn again and again, over itself.
         process.send_signal(signal.SIGINT)
         with pytest.raises(OSError, match="Input/output error"):  # How Linux ends a terminal whose last writer is gone.
-            read_until_closed(ours)
+            read_until(ours, b"nothing of this kind", 1)
         _, errors = process.communicate(timeout=60)
     os.close(ours)
     assert process.returncode == 130
