@@ -184,6 +184,24 @@ async def test_nothing_starts_before_init(stage: Stage, protocol: str) -> None:
         assert (await client.closed())[0] == 4401
 
 
+async def test_the_older_protocols_client_starts_without_waiting_for_its_ack(stage: Stage) -> None:
+    async with connect(stage, protocol="graphql-ws") as client:
+        await client.say("connection_init", payload={"token": "user:7"})
+        await client.say("start", id="1", payload={"query": "{ whoami }"})
+        await client.say("start", id="2", payload={"query": TICKER})
+        await client.say("stop", id="2")
+        assert [(await client.hear())["type"] for _ in range(3)] == ["connection_ack", "data", "complete"]
+        assert stage.hub.count_members() == (0, 0)
+
+
+async def test_what_the_older_protocol_says_before_its_ack_is_refused_with_it(stage: Stage) -> None:
+    async with connect(stage, protocol="graphql-ws") as client:
+        await client.say("connection_init", payload={"token": "nobody's"})
+        await client.say("start", id="1", payload={"query": "{ whoami }"})
+        assert (await client.hear())["type"] == "connection_error"
+        assert (await client.closed())[0] == 4403
+
+
 async def test_a_second_init_closes_with_4429(stage: Stage) -> None:
     async with connect(stage, init=None) as client:
         await client.say("connection_init")

@@ -57,6 +57,7 @@ class Session:
         "_desk",
         "_ended",
         "_greeted",
+        "_held",
         "_link",
         "_lost",
         "_opening",
@@ -77,6 +78,7 @@ class Session:
         self._credential = credential_key(headers)
         self._opening: asyncio.Task[None] | None = None
         self._greeted = False
+        self._held: list[Said] | None = None  # What a client of the older protocol said before its ack.
         self._ready = False
         self._ended = False
         self._lost = False
@@ -108,10 +110,14 @@ class Session:
 
     def received(self, text: str | bytes) -> None:
         """One message of the client."""
+        self._hear(text)
+
+    def _hear(self, said: str | bytes | Said) -> None:
+        """A message as it came, or one that was held."""
         if self._ended:
             return
         try:
-            self._take(protocols.read_message(self._wire, text))
+            self._take(said if isinstance(said, Said) else protocols.read_message(self._wire, said))
         except BadMessage as error:
             self.refuse(protocols.CLOSE_BAD_MESSAGE, f"Invalid message: {error}")
 
@@ -147,7 +153,9 @@ class Session:
     # ---- the protocol --------------------------------------------------------------------------------------------------
 
     def _take(self, said: Said) -> None:
-        if said.what is Say.INIT:
+        if self._is_early(said):
+            self._hold(said)
+        elif said.what is Say.INIT:
             self._init(said.payload)
         elif said.what is Say.START:
             self._start(said)
@@ -159,6 +167,19 @@ class Session:
             self._ping(said.payload)
         elif said.what is Say.TERMINATE:
             self.refuse(protocols.CLOSE_NORMAL, "")
+
+    def _is_early(self, said: Said) -> bool:
+        """Whether it waits for the ack. The older protocol's own client does not: it says `start` behind `connection_init`."""
+        early = self._wire is protocols.LEGACY_WS and self._greeted and not self._ready
+        return early and said.what in {Say.START, Say.STOP}
+
+    def _hold(self, said: Said) -> None:
+        self._held = self._held or []
+        most = 2 * self._desk.settings.socket_subscriptions_max
+        if len(self._held) >= most:
+            self.refuse(protocols.CLOSE_TRY_LATER, f"RATE_LIMITED: {most} messages wait for the ack")
+            return
+        self._held.append(said)
 
     def _init(self, payload: dict[str, Any] | None) -> None:
         if self._greeted:
@@ -191,6 +212,9 @@ class Session:
         self._link.send(protocols.ack_message())
         if self._wire is protocols.LEGACY_WS:
             self._link.send(self._wire.keep_alive)
+        held, self._held = self._held or [], None
+        for said in held:
+            self._hear(said)
 
     def _enroll(self) -> None:
         """Have the credential looked after. Sockets with the same one keep it in memory once: tokens are long."""

@@ -22,7 +22,7 @@ TIME_S = 600
 async def test_no_request_made_from_the_document_breaks_it_or_the_server(stage: Stage, who: str) -> None:
     client = stage.admin if who == "admin" else stage.trader
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(stage.app, port=port, log_level="error", access_log=False, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(stage.app, port=port, log_config=None, access_log=False, lifespan="off"))
     command = [str(Path(sys.executable).parent / "schemathesis"), "run", f"http://127.0.0.1:{port}/openapi.json"]
     command += ["-H", f"Authorization: {client.http.headers['Authorization']}", "--checks", CHECKS, "--wait-for-schema", "30"]
     # A changed password would end the session that all other requests need.
