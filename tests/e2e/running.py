@@ -16,6 +16,21 @@ READY_S = 110.0
 STOP_S = 30.0
 
 
+def lines_of(process: subprocess.Popen[str]) -> queue.Queue[str]:
+    """What a process prints, line by line as it comes; an empty one when it ends."""
+    output, lines = process.stdout, queue.Queue[str]()
+    assert output is not None
+
+    def read() -> None:
+        with output:
+            for line in output:
+                lines.put(line)
+        lines.put("")
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
+
+
 class DemoProcess:
     """A demo that printed its ready line; `url` is where it answers, `log` what it wrote."""
 
@@ -31,16 +46,7 @@ class DemoProcess:
         command = [sys.executable, "-m", "fullon_master_api", "demo", "--port", "0", "--data-dir", str(folder / "data"), *options]
         with log.open("w") as errors:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-        output, lines = process.stdout, queue.Queue[str]()
-        assert output is not None
-
-        def read() -> None:
-            with output:
-                for line in output:
-                    lines.put(line)
-            lines.put("")
-
-        threading.Thread(target=read, daemon=True).start()
+        lines = lines_of(process)
         while True:
             try:
                 line = lines.get(timeout=READY_S)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import os
-import queue
 import secrets
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ import httpx
 from fullon_master_api.apis.orm import Secrets, open_orm
 from fullon_master_api.apis.orm.demo import install_demo
 from fullon_master_api.auth.passwords import open_passwords
+from tests.e2e.running import lines_of
 
 READY_S = 600.0
 
@@ -30,16 +29,7 @@ def command(*words: str, env: dict[str, str], log: Path) -> Iterator[tuple[subpr
         process = subprocess.Popen(
             [sys.executable, "-m", "fullon_master_api", *words], stdout=subprocess.PIPE, stderr=errors, text=True, env=env
         )
-    lines, output = queue.Queue[str](), process.stdout
-    assert output is not None
-
-    def read() -> None:
-        with output:
-            for line in output:
-                lines.put(line)
-        lines.put("")
-
-    threading.Thread(target=read, daemon=True).start()
+    lines = lines_of(process)
     try:
         line = lines.get(timeout=READY_S)
         assert line.startswith("Ready: "), log.read_text()[-3000:]

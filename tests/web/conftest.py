@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -108,13 +109,20 @@ class Watched:
         return page
 
 
-@pytest.fixture
-def visitor(browser: Browser, demo_url: str) -> Iterator[Watched]:
+@contextmanager
+def visiting(browser: Browser, url: str) -> Iterator[Watched]:
+    """A visitor of that server, who must have met no fault when they leave."""
     context = browser.new_context(viewport={"width": 1400, "height": 860})
-    watched = Watched(context, demo_url)
+    watched = Watched(context, url)
     yield watched
     context.close()
     assert watched.faults == []
+
+
+@pytest.fixture
+def visitor(browser: Browser, demo_url: str) -> Iterator[Watched]:
+    with visiting(browser, demo_url) as watched:
+        yield watched
 
 
 def serious_faults(page: Page) -> list[str]:

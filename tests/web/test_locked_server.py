@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, Request, Response, expect
 
 from fullon_master_api.auth.totp import STEP_S, totp_code
 from fullon_master_api.web.pages import own_documents
-from tests.web.conftest import Watched, start_demo, stop_demo
+from tests.web.conftest import Watched, start_demo, stop_demo, visiting
 
 LAST = "[data-symbol='BTC/USD'] [data-cell=last]"
 UNTRUSTED = "this server runs trusted documents only"
@@ -39,11 +39,8 @@ def locked_url(browser: Browser, folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def visitor(browser: Browser, locked_url: str) -> Iterator[Watched]:
-    context = browser.new_context(viewport={"width": 1400, "height": 860})
-    watched = Watched(context, locked_url)
-    yield watched
-    context.close()
-    assert watched.faults == []
+    with visiting(browser, locked_url) as watched:
+        yield watched
 
 
 def _sign_in(page: Page, who: str, code: str = "") -> None:
