@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import orjson
 import pytest
-from playwright.sync_api import Browser, Page, WebSocket, expect
+from playwright.sync_api import Browser, Page, Response, WebSocket, expect
 
 from tests.servers import free_port
 from tests.web.conftest import Watched, serious_faults, start_demo, stop_demo
@@ -32,6 +33,7 @@ ALL_FILLS_MARKED: Final = """(symbol) => {
   const rows = [...document.querySelectorAll("[data-order][data-status=FILLED]")];
   const filled = rows.filter((row) => row.querySelector("th").textContent === symbol).length;
   const canvas = document.querySelector(".canvas");
+  if (!canvas) return false; // The chart library comes after the page.
   return canvas.getAttribute("aria-label").includes(symbol) && filled > 0 && Number(canvas.dataset.marks) === filled;
 }"""
 
@@ -101,6 +103,11 @@ def _dashboard(visitor: Watched, who: str = "trader@fullon") -> Page:
     return _sign_in(visitor.open("/"), who)
 
 
+def _speaks_of(name: str, answer: Response) -> bool:
+    """Whether it answers a request that says this name."""
+    return name in (answer.request.post_data or "")
+
+
 def _wait_for_tick(page: Page) -> None:
     """Until the last price of BTC/USD is another than now."""
     before = page.locator(LAST).inner_text()
@@ -154,10 +161,16 @@ def test_the_arrow_keys_choose_the_symbol_that_the_other_panels_show(visitor: Wa
 
 def test_the_chart_shows_stored_bars_of_each_timeframe(visitor: Watched) -> None:
     page = _dashboard(visitor)
-    for timeframe in ("1m", "5m", "1h"):
-        page.get_by_role("button", name=timeframe, exact=True).click()
-        expect(page.get_by_role("button", name=timeframe, exact=True)).to_have_attribute("aria-pressed", "true")
-        page.wait_for_function("() => Number(document.querySelector('.canvas').dataset.bars) > 1")
+    canvas = page.locator(".canvas")
+    expect(canvas).to_have_attribute("data-bars", re.compile(r"^([2-9]|[1-9]\d+)$"))
+    for button, timeframe in (("5m", "MINUTE_5"), ("1h", "HOUR_1"), ("1m", "MINUTE_1")):
+        with page.expect_response(partial(_speaks_of, timeframe)) as asked:
+            page.get_by_role("button", name=button, exact=True).click()
+        stored = len(asked.value.json()["data"]["symbol"]["candleColumns"]["openedAt"])
+        assert stored > 1
+        expect(page.get_by_role("button", name=button, exact=True)).to_have_attribute("aria-pressed", "true")
+        # One more as soon as the live bar is new.
+        expect(canvas).to_have_attribute("data-bars", re.compile(rf"^({stored}|{stored + 1})$"))
 
 
 def test_the_newest_bar_follows_the_market_as_it_is_told_by_the_candle_stream(visitor: Watched) -> None:

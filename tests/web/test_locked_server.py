@@ -108,7 +108,7 @@ def test_the_dashboard_asks_watches_and_trades(visitor: Watched) -> None:
     expect(page.locator(LAST)).to_be_visible()
     before = page.locator(LAST).inner_text()
     expect(page.locator(LAST)).not_to_have_text(before)  # A stream.
-    page.wait_for_function("() => Number(document.querySelector('.canvas').dataset.bars) > 1")
+    expect(page.locator(".canvas")).to_have_attribute("data-bars", re.compile(r"^([2-9]|[1-9]\d+)$"))
     expect(page.locator("[data-currency=USD]")).to_be_visible()
     page.get_by_label("Quantity, BTC").fill("0.0123")
     page.get_by_role("button", name="Buy BTC").click()
