@@ -71,6 +71,23 @@ NOTE_MESSAGES: Final = """() => {
   new MutationObserver(note).observe(card, { characterData: true, childList: true, subtree: true });
 }"""
 
+# How many controls a page shows that can be used now, and how many of them had the focus when this was asked; what has it without
+# a line of two pixels around it; whether it has gone through the page once.
+FOCUSED: Final = """() => {
+  window.reached ??= new Set();
+  const at = document.activeElement;
+  const outside = at === null || at === document.body;
+  const { outlineStyle, outlineWidth } = getComputedStyle(outside ? document.body : at);
+  const plain = !outside && (outlineStyle === "none" || parseFloat(outlineWidth) < 2);
+  const again = window.reached.has(at) || (outside && window.reached.size > 0);
+  if (!outside) window.reached.add(at);
+  const controls = [...document.querySelectorAll("button, input, select, a[href]")].filter(
+    (one) => one.checkVisibility() && !one.disabled && one.tabIndex >= 0,
+  );
+  const missed = controls.filter((one) => !window.reached.has(one)).map((one) => one.outerHTML);
+  return { controls: controls.length, missed, plain: plain ? at.outerHTML : null, again };
+}"""
+
 PLACE: Final = "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } userErrors { message } } }"
 
 
@@ -362,6 +379,19 @@ def test_the_chosen_theme_outlives_a_reload(visitor: Watched) -> None:
     expect(page.locator("[data-panel=chart] .canvas")).to_be_visible()
     page.reload()
     assert page.evaluate("() => document.documentElement.dataset.theme") == ("light" if before == "dark" else "dark")
+
+
+def test_the_tab_key_reaches_every_control_and_each_shows_that_it_has_the_focus(visitor: Watched) -> None:
+    page = _dashboard(visitor, "admin@fullon")
+    expect(page.locator("[data-service=ACCOUNT]")).to_be_visible(timeout=30_000)
+    page.evaluate("() => document.activeElement.blur()")
+    focused = page.evaluate(FOCUSED)
+    assert focused["controls"] > 20
+    while not focused["again"]:
+        page.keyboard.press("Tab")
+        focused = page.evaluate(FOCUSED)
+        assert focused["plain"] is None
+    assert focused["missed"] == []
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
