@@ -14,9 +14,10 @@ DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "cli.md"
 
 OPENING: Final = """# The command `fullon`
 
-Made from the code by `make reference`; a test fails where the two differ. `fullon COMMAND --help` says the same. Commands read
-their settings from the environment and from `.env` ([settings.md](settings.md)). The exit code is 0 when all went well, 1 when
-the command could not do it (standard error says why and what is allowed), 2 when the command line itself was wrong.
+Made from the code by `make reference`; a test fails where the two differ. `fullon COMMAND --help` says the same, and
+`fullon --version` which version is installed. Commands read their settings from the environment and from `.env`
+([settings.md](settings.md)). The exit code is 0 when all went well, 1 when the command could not do it (standard error says
+why and what is allowed), 2 when the command line itself was wrong.
 """
 
 

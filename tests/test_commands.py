@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,14 @@ def test_every_command_says_what_it_does(words: tuple[str, ...], tmp_path: Path)
 
     assert done.exit_code == 0, done.stderr
     assert "Usage" in done.stdout
+
+
+def test_the_command_says_which_version_is_installed(tmp_path: Path) -> None:
+    named = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    done = fullon("--version", folder=tmp_path)
+
+    assert (done.exit_code, done.stdout) == (0, f"{named['name']} {named['version']}\n")
 
 
 def test_help_and_completion_do_not_wait_for_what_only_a_server_needs() -> None:

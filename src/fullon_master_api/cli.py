@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +34,6 @@ cli = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    help="Fullon Master API: GraphQL, subscriptions and REST over the Fullon trading platform.",
 )
 migrations = typer.Typer(no_args_is_help=True, help="Bring the SQL stores to another version of their tables.")
 cli.add_typer(migrations, name="migrate")
@@ -49,6 +49,21 @@ Speed = Annotated[float, typer.Option(help="How many times faster than recorded.
 Updates = Annotated[
     float, typer.Option(help="Changes of a generated symbol's ticker each second, in the mean.", min=0.01, max=1_000)
 ]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"fullon-master-api {version('fullon-master-api')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def start(
+    shown: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the installed version and exit.")
+    ] = False,
+) -> None:
+    """Fullon Master API: GraphQL, subscriptions and REST over the Fullon trading platform."""
 
 
 @cli.command()
