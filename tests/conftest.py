@@ -1,11 +1,13 @@
-"""What holds for every test: files that take long begin first, and a logged exception is printed plainly."""
+"""What holds for every test: no clock over examples, files that take long first, a logged exception printed plainly."""
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 LONG: Final = (
     "tests/executor/test_law.py",
@@ -14,6 +16,13 @@ LONG: Final = (
     "tests/web/test_graphiql_in_browser.py",
 )
 """Begun last they keep one process busy while the other has nothing left to do. (`make test` hands out whole files.)"""
+
+# An example may be the one in which the machine did something else. CI draws the same examples each time, so what it says of a
+# change does not hang on the draw; everybody else's run looks further.
+settings.register_profile(
+    "gateway", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=os.environ.get("PROFILE") == "ci"
+)
+settings.load_profile("gateway")
 
 # Drawn with all locals, as structlog does by default, a traceback can take longer than the lease of the service that failed.
 structlog.configure(

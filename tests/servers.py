@@ -25,7 +25,7 @@ import pytest
 import redis.asyncio
 from sqlalchemy import make_url
 
-START_S = 30.0
+START_S = 120.0
 MEMORY = Path("/dev/shm")
 
 

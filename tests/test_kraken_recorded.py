@@ -97,7 +97,7 @@ async def test_candles_of_a_replayed_recording_equal_a_decimal_oracle_exactly(tm
                 candles = (await resources.ohlcv.candles([KEY], Timeframe.MINUTE_1, limit=5000))[0]
                 return sum(candle.trades or 0 for candle in candles) == len(rows)
 
-            await until(all_stored, within_s=40.0)
+            await until(all_stored)
         candles = (await resources.ohlcv.candles([KEY], Timeframe.MINUTE_1, limit=5000))[0]
         assert {candle.opened_ns // 1_000_000_000: bar_of(candle) for candle in candles} == oracle(rows)
         assert all(candle.final for candle in candles[:-1])

@@ -15,7 +15,7 @@ from fullon_master_api.logs import configure_logs, get_logger
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
+    root, ours = logging.getLogger(), structlog.get_config()
     handlers, level = root.handlers[:], root.level
     names = ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic", "sqlalchemy", "ccxt")
     libraries = [(logger, logger.handlers[:], logger.propagate, logger.level) for logger in map(logging.getLogger, names)]
@@ -28,7 +28,7 @@ def _logging_as_before() -> Iterator[None]:
     for logger, before, propagate, library_level in libraries:
         logger.handlers[:], logger.propagate = before, propagate
         logger.setLevel(library_level)
-    structlog.reset_defaults()
+    structlog.configure(**ours)  # As the tests of every later file have it.
     structlog.contextvars.clear_contextvars()
 
 

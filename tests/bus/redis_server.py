@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.servers import free_port, wheel_file
 
-START_S = 20.0
+START_S = 60.0
 
 
 @dataclass

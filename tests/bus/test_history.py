@@ -12,6 +12,7 @@ from fullon_master_api.errors import HistoryGap
 from tests.bus.outbox import ListOutbox
 
 TOPIC, OTHER = orders_topic(1), orders_topic(2)
+WITHIN_S = 60.0
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ async def test_following_from_a_cursor_gives_what_came_after_it_and_only_of_this
 
 async def test_following_from_now_gives_only_what_comes_later(bus: Bus, outbox: ListOutbox) -> None:
     outbox.append(TOPIC)
-    async with aclosing(bus.follow(TOPIC, None)) as events, asyncio.timeout(10):
+    async with aclosing(bus.follow(TOPIC, None)) as events, asyncio.timeout(WITHIN_S):
         coming = asyncio.ensure_future(anext(events))
         while bus.health().topics_followed == 0 or outbox.reads == 0:
             await asyncio.sleep(0)
@@ -50,7 +51,7 @@ async def test_following_from_now_gives_only_what_comes_later(bus: Bus, outbox: 
 
 
 async def test_an_event_without_a_hint_arrives_late_and_is_not_lost(bus: Bus, outbox: ListOutbox) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN_S):
         async with aclosing(bus.follow(TOPIC, 0)) as events:
             coming = asyncio.ensure_future(anext(events))
             while outbox.reads == 0:
@@ -60,7 +61,7 @@ async def test_an_event_without_a_hint_arrives_late_and_is_not_lost(bus: Bus, ou
 
 
 async def test_followers_of_one_topic_share_one_read_per_hint(bus: Bus, outbox: ListOutbox) -> None:
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(WITHIN_S), asyncio.TaskGroup() as tasks:
         followers = [tasks.create_task(take(bus, TOPIC, 0, 1)) for _ in range(100)]
         while outbox.reads == 0:
             await asyncio.sleep(0)
@@ -71,7 +72,7 @@ async def test_followers_of_one_topic_share_one_read_per_hint(bus: Bus, outbox: 
 
 
 async def test_a_store_that_is_away_for_a_moment_costs_latency_and_no_event(bus: Bus, outbox: ListOutbox) -> None:
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(WITHIN_S), asyncio.TaskGroup() as tasks:
         follower = tasks.create_task(take(bus, TOPIC, 0, 2))
         while outbox.reads == 0:
             await asyncio.sleep(0)
@@ -102,14 +103,14 @@ async def test_resuming_again_and_again_while_events_arrive_loses_and_doubles_no
             got += await take(bus, TOPIC, got[-1] if got else 0, min(step, total - len(got)))
         return got
 
-    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(WITHIN_S), asyncio.TaskGroup() as tasks:
         readers = [tasks.create_task(read(step)) for step in (3, 50, 1111)]
         tasks.create_task(write())
     assert [reader.result() for reader in readers] == [list(range(1, total + 1))] * 3
 
 
 async def test_a_follower_that_is_further_behind_than_the_ring_reads_pages_of_its_own(bus: Bus, outbox: ListOutbox) -> None:
-    async with asyncio.timeout(30), aclosing(bus.follow(TOPIC, 0)) as slow:
+    async with asyncio.timeout(WITHIN_S), aclosing(bus.follow(TOPIC, 0)) as slow:
         outbox.append(TOPIC)
         assert (await anext(slow)).sequence == 1
         for _ in range(9999):

@@ -141,7 +141,7 @@ scalars = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.one_of(scalars, st.lists(scalars, max_size=3)), min_size=1, max_size=40))
 async def test_any_values_leave_as_graphql_core_lets_them_leave(values: list[Any]) -> None:
     await agree(values)

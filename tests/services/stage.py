@@ -27,10 +27,15 @@ from fullon_master_api.settings import Settings
 
 T = TypeVar("T")
 
+LEASE_S = 60.0
+"""No machine stands still for so long: a test in which a lease ends says when."""
+WITHIN_S = 90.0
+"""Whatever is waited for comes within this, or the test fails: a limit, not a wait."""
+
 
 def settings_of(folder: Path, **values: object) -> Settings:
     """Settings of a test: nothing of the environment's `.env`, short waits."""
-    known: dict[str, object] = {"data_dir": folder, "lease_ttl_s": 1.0, "service_wait_s": 40.0, "ticker_reconnect_delay": 0.1}
+    known: dict[str, object] = {"data_dir": folder, "lease_ttl_s": LEASE_S, "service_wait_s": 60.0, "ticker_reconnect_delay": 0.1}
     return Settings(_env_file=None, **(known | values))  # type: ignore[arg-type]
 
 
@@ -65,7 +70,7 @@ async def list_symbols(resources: Resources, names: Sequence[str], exchange: str
     return [await resources.orm.symbols.add(None, fields | {"symbol": name}) for name in names]
 
 
-async def until(look: Callable[[], Awaitable[T]], *, within_s: float = 60.0) -> T:
+async def until(look: Callable[[], Awaitable[T]], *, within_s: float = WITHIN_S) -> T:
     """The first answer of `look` that is true; fails when there is none in time."""
     end = time.monotonic() + within_s
     while True:

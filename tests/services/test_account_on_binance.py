@@ -28,7 +28,7 @@ from tests.services.stage import list_symbols, open_platform, running, until
 
 KEY, SECRET = "binance-key", "binance-secret"
 SYMBOL = "BTC/USDT"
-WAIT_S = 40.0
+WAIT_S = 90.0
 
 
 @dataclass

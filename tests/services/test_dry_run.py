@@ -50,7 +50,7 @@ async def test_a_dry_run_order_fills_from_the_ticker_and_sends_nothing(dry: Stag
 async def test_a_dry_run_on_an_account_that_could_trade_sends_no_order(stage: Stage) -> None:
     await stage.tick("49999.9", "50000.0")
     async with stage.serving():
-        await until(stage.synced, within_s=40.0)
+        await until(stage.synced)
         waiting = await stage.place(side="sell", order_type="limit", volume=Decimal(1), price=Decimal(60000), dry_run=True)
         order = await stage.place(side="buy", order_type="market", volume=Decimal("0.5"), dry_run=True)
         await stage.comes_to(order, OrderStatus.FILLED)

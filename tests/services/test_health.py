@@ -26,7 +26,7 @@ from fullon_master_api.services.readiness import check_readiness
 from fullon_master_api.services.resources import Resources
 from fullon_master_api.services.wiring import build_manager
 from tests.bus.redis_server import RedisServer
-from tests.services.stage import list_symbols, open_platform, running, settings_of, until
+from tests.services.stage import WITHIN_S, list_symbols, open_platform, running, settings_of, until
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ADMIN = Principal(uid=1, mail="admin@fullon", role=Role.ADMIN, scopes=frozenset(Scope))
@@ -117,15 +117,13 @@ async def test_a_process_without_a_heartbeat_is_an_issue_and_a_stopped_one_is_no
 
 
 async def test_a_killed_process_is_no_issue_once_another_does_its_work(tmp_path: Path) -> None:
-    async with open_platform(tmp_path, health_stale_process_threshold_minutes=0.02) as resources:
+    async with open_platform(tmp_path) as resources:
         processes = resources.cache.processes
-        await processes.register("tick", "ticker_daemon", status="running")
+        killed = await processes.register("tick", "ticker_daemon", status="running")
+        old = msgspec.structs.replace(killed, heartbeat_at=killed.heartbeat_at - timedelta(days=1), updated_at=datetime.now(UTC))
+        await processes._put(old)
         monitor = await monitor_of(resources)
-
-        async def stale() -> bool:
-            return (await monitor.check()).issues == ["Process ticker_daemon gave no heartbeat for 1.2 s"]
-
-        await until(stale)
+        assert (await monitor.check()).issues == ["Process ticker_daemon gave no heartbeat for 600 s"]
         await processes.register("tick", "ticker_daemon", status="running")
         assert (await monitor.check()).issues == []
 
@@ -167,7 +165,7 @@ async def test_readiness_is_503_while_a_store_is_away_and_tells_no_more(tmp_path
     redis = RedisServer(tmp_path)
     redis.start()
     try:
-        async with open_platform(tmp_path, redis_url=redis.url, lease_ttl_s=2.0) as resources:
+        async with open_platform(tmp_path, redis_url=redis.url) as resources:
             app = FastAPI()
             app.include_router(probe_router(partial(check_readiness, resources, build_manager(resources))))
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://probe") as client:
@@ -179,7 +177,7 @@ async def test_readiness_is_503_while_a_store_is_away_and_tells_no_more(tmp_path
                 async def again() -> bool:
                     return (await client.get("/readyz")).status_code == 200
 
-                await until(again, within_s=60.0)
+                await until(again, within_s=WITHIN_S)
     finally:
         redis.stop()
     assert (ready.status_code, ready.json()) == (
@@ -197,9 +195,11 @@ async def test_the_deep_look_tells_latencies_ages_and_the_errors_of_services(tmp
         old_ns = time.time_ns() - 600 * 10**9
         await resources.cache.tickers.set(Ticker(exchange="kraken", symbol="ETH/USD", last="1", received_ns=old_ns))
         await fail(resources, MONITORED)
+        began_s = time.perf_counter()
         body = await HealthDesk(resources, build_manager(resources), dict).deep()
+        took_ms = (time.perf_counter() - began_s) * 1000
         assert {name: found["ok"] for name, found in body["stores"].items()} == {"orm": True, "ohlcv": True, "cache": True}
-        assert all(found["latency_ms"] < 2_000 for found in body["stores"].values())
+        assert all(0 <= found["latency_ms"] <= took_ms + 0.01 for found in body["stores"].values())  # It is rounded.
         assert [line["symbol"] for line in body["tickers"]["stale"]] == ["BTC/USD", "ETH/USD"]
         assert 599 < body["tickers"]["oldest_s"] < 700
         assert body["candles"]["stale"][0]["age_s"] is None

@@ -16,7 +16,7 @@ from fullon_master_api.model import Principal, Role, Scope, ServiceName, Service
 from fullon_master_api.services.manager import ServiceManager
 from fullon_master_api.services.resources import Resources
 from fullon_master_api.services.wiring import build_manager, build_supervisor
-from tests.services.stage import list_symbols, open_platform, until
+from tests.services.stage import LEASE_S, list_symbols, open_platform, until
 
 ADMIN = Principal(uid=1, mail="admin@fullon", role=Role.ADMIN, scopes=frozenset(Scope))
 SYMBOLS = ("BTC/USD", "ETH/USD")
@@ -28,7 +28,7 @@ async def staged(folder: Path) -> AsyncGenerator[tuple[Resources, PaperExchange,
     source = GeneratedSource(symbols=SYMBOLS, history_hours=0.05, updates_per_s=10.0)
     async with (
         open_paper(PaperOptions(source=source)) as paper,
-        open_platform(folder, exchange_urls={"kraken": paper.url}, lease_ttl_s=30.0) as resources,
+        open_platform(folder, exchange_urls={"kraken": paper.url}, lease_ttl_s=LEASE_S) as resources,
     ):
         await list_symbols(resources, SYMBOLS)
         supervisor = build_supervisor(resources)
@@ -72,14 +72,13 @@ async def test_starts_stops_and_restarts_leave_no_socket_no_task_and_no_memory(t
         peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for turn in range(turns):
             await cycle(manager, paper, turn)
-        gc.collect()
 
-        async def as_few_tasks() -> bool:
-            return len(live_tasks()) <= tasks
+        async def as_before() -> bool:
+            """What is closing still takes its turns."""
+            gc.collect()
+            return len(live_tasks()) <= tasks and len(gc.get_objects()) - objects < 200 * turns
 
-        await until(as_few_tasks)
-        grown = len(gc.get_objects()) - objects
-        assert grown < 200 * turns, f"{grown} objects more after {turns} turns"
+        await until(as_before)
         grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_kb
         assert grown_kb < 60_000, f"{grown_kb} kB more at the peak"
         assert resources.bus.health().topics_listened <= 6

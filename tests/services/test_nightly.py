@@ -19,7 +19,7 @@ from tests.exchanges.binance_wire import open_binance
 from tests.services.stage import list_symbols, open_platform, running, until
 
 MINUTE_NS = 60_000_000_000
-WAIT_S = 60.0
+WAIT_S = 90.0
 
 
 class Yesterday(Record, frozen=True, kw_only=True):

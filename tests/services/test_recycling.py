@@ -18,7 +18,7 @@ from fullon_master_api.services.ticker import TickerService
 from tests.services.account_stage import SYMBOL, staged
 from tests.services.stage import list_symbols, open_platform, running, until
 
-WAIT_S = 60.0
+WAIT_S = 90.0
 
 
 def noting_closed(resources: Resources, opened: list[ExchangeAdapter], closed: list[ExchangeAdapter]) -> Resources:

@@ -46,14 +46,15 @@ async def test_every_active_symbol_gets_tickers_that_change(tmp_path: Path, pape
 
             async def some() -> list[Ticker]:
                 found = await resources.cache.tickers.all("kraken")
-                return found if [ticker.symbol for ticker in found if ticker.sequence >= 5] == list(SYMBOLS) else []
+                in_time = all((feed.lag_ms or 0) < 5_000 for feed in board.health())
+                return found if in_time and [ticker.symbol for ticker in found if ticker.sequence >= 5] == list(SYMBOLS) else []
 
             tickers = await until(some)
             assert all(Decimal(ticker.bid or 0) < Decimal(ticker.ask or 0) for ticker in tickers)
             assert board.state() is ServiceState.RUNNING
             feeds = board.health()
             assert [feed.feed for feed in feeds] == ["kraken:BTC/USD:ticker", "kraken:ETH/USD:ticker"]
-            assert all(feed.messages >= 5 and feed.error is None and (feed.lag_ms or 0) < 5_000 for feed in feeds)
+            assert all(feed.messages >= 5 and feed.error is None for feed in feeds)
             symbols = await resources.orm.symbols.active()
             assert [symbol.decimals for symbol in symbols if symbol.symbol == "BTC/USD"] == [1]
 
@@ -156,7 +157,7 @@ async def test_a_stalled_feed_is_opened_anew_and_goes_on(tmp_path: Path, paper: 
                 fresh = all((feed.last_message_ns or 0) > since_ns for feed in board.health())
                 return fresh and board.state() is ServiceState.RUNNING
 
-            await until(goes_on, within_s=30.0)
+            await until(goes_on)
 
 
 @pytest.mark.parametrize(

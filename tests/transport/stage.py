@@ -34,6 +34,9 @@ from fullon_master_api.transport.persisted import FindDocument
 from fullon_master_api.transport.routes import graphql_routes
 from fullon_master_api.transport.server import Server, bind_socket, server_config
 
+WITHIN_S = 60.0
+"""Whatever is waited for comes within this, or the test fails: a limit, not a wait."""
+
 
 @dataclass(slots=True)
 class Context:
@@ -257,12 +260,23 @@ class Door:
     def __init__(self) -> None:
         self.revoked: set[int] = set()
         self.roles: dict[int, Role] = {}
+        self.ends_s: dict[str, float] = {}
+        """When each credential `for:<seconds>` ends, in seconds since 1970: its life begins when it is first shown."""
 
     async def __call__(self, headers: Mapping[str, str]) -> Principal | None:
-        who = await authenticate(headers)
+        who = self._brief(headers.get("authorization", "")) or await authenticate(headers)
         if who is not None and who.uid in self.revoked:
             raise Unauthenticated("the session was ended, log in again")
         return who if who is None else msgspec.structs.replace(who, role=self.roles.get(who.uid, who.role))
+
+    def _brief(self, said: str) -> Principal | None:
+        token = said.removeprefix("Bearer ")
+        if not token.startswith("for:"):
+            return None
+        until = self.ends_s.setdefault(token, time.time() + float(token[4:]))
+        if until <= time.time():
+            raise TokenExpired("the token's time is over")
+        return principal(2, expires_s=until)
 
 
 async def authenticate(headers: Mapping[str, str]) -> Principal | None:
@@ -318,7 +332,7 @@ class Stage:
 
     async def until(self, streams: int) -> None:
         """Until the hub opened that many streams."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(WITHIN_S):
             while self.hub.figures.streams_opened < streams:
                 await asyncio.sleep(0.002)
 
@@ -387,7 +401,7 @@ class Client:
     async def say(self, kind: str, **rest: Any) -> None:
         await self.socket.send(json.dumps({"type": kind, **rest}))
 
-    async def hear(self, timeout_s: float = 15.0) -> dict[str, Any]:
+    async def hear(self, timeout_s: float = WITHIN_S) -> dict[str, Any]:
         """The next message that is not a heartbeat."""
         async with asyncio.timeout(timeout_s):
             while True:
@@ -395,7 +409,7 @@ class Client:
                 if message["type"] != "ka":
                     return message
 
-    async def closed(self, timeout_s: float = 15.0) -> tuple[int, str]:
+    async def closed(self, timeout_s: float = WITHIN_S) -> tuple[int, str]:
         """Code and reason with which the server closes."""
         async with asyncio.timeout(timeout_s):
             with suppress(websockets.ConnectionClosedError):
@@ -413,6 +427,7 @@ async def connect(
     """A client; with `init` (a payload or None) it has said connection_init and heard the ack."""
     query = options.pop("query", "")
     options.setdefault("close_timeout", 0.5)
+    options.setdefault("open_timeout", WITHIN_S)
     async with websockets.connect(stage.ws_url + query, subprotocols=[Subprotocol(protocol)], **options) as socket:
         client = Client(socket)
         if init != "none":

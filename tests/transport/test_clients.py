@@ -29,7 +29,7 @@ async def test_every_client_queries_and_subscribes_and_the_audits_pass(tmp_path:
         process = await asyncio.create_subprocess_exec(
             str(NODE), "clients.mjs", stage.url, cwd=tmp_path, stdout=asyncio.subprocess.PIPE
         )
-        told, _ = await asyncio.wait_for(process.communicate(), 100)
+        told, _ = await asyncio.wait_for(process.communicate(), 250)
         publishing.cancel()
     lines = told.decode().splitlines()
     assert process.returncode == 0, "\n".join(lines)

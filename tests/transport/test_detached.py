@@ -18,7 +18,7 @@ from fullon_master_api.transport.detached import Connection
 from fullon_master_api.transport.figures import Figures
 from fullon_master_api.transport.flush import Flusher
 from fullon_master_api.transport.frames import frame_header
-from tests.transport.stage import Stage, connect, open_stage
+from tests.transport.stage import WITHIN_S, Stage, connect, open_stage
 from tests.transport.test_frames import masked
 
 TICKER = 'subscription { ticker(exchange: "kraken", symbol: "BTC/USD") { last } }'
@@ -50,7 +50,7 @@ async def test_no_compression_is_agreed_although_the_client_offers_it_and_the_se
 
 async def test_a_ping_of_the_socket_is_answered_with_its_bytes(stage: Stage) -> None:
     async with connect(stage, init=None) as client:
-        await asyncio.wait_for(await client.socket.ping(b"here?"), 2)
+        await asyncio.wait_for(await client.socket.ping(b"here?"), WITHIN_S)
 
 
 async def test_a_message_in_fragments_is_understood(stage: Stage) -> None:
@@ -67,7 +67,7 @@ class RawSocket:
 
     async def close_code(self) -> int:
         """The code of the close frame with which the server ends; the rest of what it said is left out."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(WITHIN_S):
             while True:
                 first, length = await self.reader.readexactly(2)
                 data = await self.reader.readexactly(length)
@@ -87,7 +87,7 @@ async def raw_socket(stage: Stage, *, early: bytes = b"") -> AsyncIterator[RawSo
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         writer.write(HANDSHAKE + early)
-        assert b" 101 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert b" 101 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WITHIN_S)
         yield RawSocket(reader, writer)
     finally:
         writer.close()
@@ -127,12 +127,12 @@ async def test_a_close_inside_a_message_is_answered_and_the_message_is_never_run
     async with raw_socket(stage) as raw:
         raw.writer.write(masked(frames.TEXT, b'{"type":"connection_init"}'))
         ack = b'{"type":"connection_ack"}'
-        assert await asyncio.wait_for(raw.reader.readexactly(2 + len(ack)), 30) == frame_header(len(ack)) + ack
+        assert await asyncio.wait_for(raw.reader.readexactly(2 + len(ack)), WITHIN_S) == frame_header(len(ack)) + ack
         for data in [b"".join([*sent, last])] if at_once else sent:
             raw.writer.write(data)
             await asyncio.sleep(0)
-        heard = await asyncio.wait_for(raw.reader.read(), 30)  # Until the server hangs up.
-        async with asyncio.timeout(30):
+        heard = await asyncio.wait_for(raw.reader.read(), WITHIN_S)  # Until the server hangs up.
+        async with asyncio.timeout(WITHIN_S):
             while stage.hub.watched:
                 await asyncio.sleep(0.01)
 
@@ -150,7 +150,7 @@ async def test_a_reader_that_stops_is_no_longer_read_and_costs_a_bounded_buffer(
         for number in range(200):
             await stage.publish("BTC/USD", f"{number}" + "x" * 50_000)
             await asyncio.sleep(0)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(WITHIN_S):
             while not connection.paused:
                 await asyncio.sleep(0.01)
         assert not connection._transport.is_reading()
@@ -183,11 +183,13 @@ async def test_a_silent_peer_is_hung_up_on(stage: Stage) -> None:
     async with raw_socket(stage) as raw:
         connection: Connection = next(iter(stage.hub.watched))._link  # type: ignore[attr-defined]
         connection.beat(connection._heard_at_s + 1, b"{}")
-        assert await asyncio.wait_for(raw.reader.readexactly(6), 5) == frame_header(0, frames.PING) + frame_header(2) + b"{}"
+        assert (
+            await asyncio.wait_for(raw.reader.readexactly(6), WITHIN_S) == frame_header(0, frames.PING) + frame_header(2) + b"{}"
+        )
         connection.beat(connection._heard_at_s + 60, b"{}")
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-            await asyncio.wait_for(raw.reader.readexactly(1), 5)
-        async with asyncio.timeout(15):
+            await asyncio.wait_for(raw.reader.readexactly(1), WITHIN_S)
+        async with asyncio.timeout(WITHIN_S):
             while stage.hub.watched:
                 await asyncio.sleep(0.01)
 
@@ -229,7 +231,7 @@ def test_a_reader_that_pauses_gets_every_message_in_order_on_both_loops(run: Cal
             if not number % 2_000:
                 await asyncio.sleep(0)
         assert connection.paused
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WITHIN_S):
             for text in said:
                 assert await reader.readexactly(len(text) + 4) == frame_header(len(text)) + text
             connection.send(b"{}")  # The way is free again.

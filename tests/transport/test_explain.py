@@ -8,14 +8,14 @@ import httpx
 import pytest
 
 from fullon_master_api.executor.explain import explanation_text
-from tests.transport.stage import Stage, open_stage
+from tests.transport.stage import WITHIN_S, Stage, open_stage
 
 CALLERS = {"stranger": {}, "user": {"authorization": "Bearer user:7"}, "admin": {"authorization": "Bearer admin"}}
 
 
 async def ask(stage: Stage, who: str, query: str, *, explain: object = True) -> dict[str, Any]:
     body = {"query": query, "extensions": {"explain": explain}}
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=WITHIN_S) as http:
         answer = await http.post(stage.url, json=body, headers=CALLERS[who])
     found: dict[str, Any] = answer.json()
     return found

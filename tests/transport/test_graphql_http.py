@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.transport.stage import Stage, open_stage
+from tests.transport.stage import WITHIN_S, Stage, open_stage
 
 GRAPHQL_JSON = "application/graphql-response+json"
 
@@ -22,7 +22,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 @pytest.fixture
 async def http(stage: Stage) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=stage.url.removesuffix("/graphql")) as http:
+    async with httpx.AsyncClient(base_url=stage.url.removesuffix("/graphql"), timeout=WITHIN_S) as http:
         yield http
 
 
@@ -93,7 +93,7 @@ async def test_a_body_that_is_no_request_is_refused_with_a_code(
 
 
 async def test_batches_run_where_they_are_switched_on() -> None:
-    async with open_stage(batch_operations_max=2) as stage, httpx.AsyncClient() as http:
+    async with open_stage(batch_operations_max=2) as stage, httpx.AsyncClient(timeout=WITHIN_S) as http:
         answer = await http.post(stage.url, json=[{"query": "{ hello }"}, {"query": "{"}])
         first, second = answer.json()
         assert first == {"data": {"hello": "hello world"}}
@@ -102,7 +102,7 @@ async def test_batches_run_where_they_are_switched_on() -> None:
 
 
 async def test_a_body_over_the_limit_is_413(stage: Stage) -> None:
-    async with open_stage(body_bytes_max=1_000) as small, httpx.AsyncClient() as http:
+    async with open_stage(body_bytes_max=1_000) as small, httpx.AsyncClient(timeout=WITHIN_S) as http:
         for content in (b" " * 1_001, None):
             body: Any = content if content is not None else _chunks()
             answer = await http.post(small.url, content=body, headers={"content-type": "application/json"})
@@ -166,6 +166,6 @@ async def test_the_request_id_comes_back_and_stands_in_errors(http: httpx.AsyncC
 
 
 async def test_an_operation_that_takes_too_long_is_stopped() -> None:
-    async with open_stage(timeout_s=0.1) as stage, httpx.AsyncClient() as http:
+    async with open_stage(timeout_s=0.1) as stage, httpx.AsyncClient(timeout=WITHIN_S) as http:
         answer = await http.post(stage.url, json={"query": "{ slow }"})
         assert code_of(answer) == "TIMEOUT"

@@ -12,7 +12,7 @@ import pytest
 
 from fullon_master_api.bus import public_trades_topic
 from fullon_master_api.model import Gap, MarketTrade, MarketTrades, Side
-from tests.transport.stage import Client, Stage, connect, open_stage
+from tests.transport.stage import WITHIN_S, Client, Stage, connect, open_stage
 
 EXCHANGE = 'exchange: "kraken"'
 
@@ -121,13 +121,17 @@ async def test_many_symbols_come_in_one_stream_of_what_changed(stage: Stage) -> 
 async def test_min_interval_leaves_out_what_was_overtaken(stage: Stage) -> None:
     async with connect(stage, init=None) as client:
         await subscribe(stage, client, ticker(min_interval=0.3).replace("min_interval", "minInterval"))
-        started = monotonic()
+        started, heard = monotonic(), 0
         for number in range(50):
             await stage.publish("BTC/USD", str(number))
             await asyncio.sleep(0)
-        heard = [await told(client, "ticker"), await told(client, "ticker")]
-        assert heard[1] == {"last": "49"}
-        assert monotonic() - started >= 0.3
+        while True:
+            last = await told(client, "ticker")
+            assert monotonic() - started >= 0.3 * heard
+            heard += 1
+            if last == {"last": "49"}:
+                break
+        assert 2 <= heard < 50
         assert stage.hub.figures.conflated > 0
 
 
@@ -161,7 +165,7 @@ async def test_a_slow_reader_gets_the_newest_ticker_and_delays_nobody(stage: Sta
                     return count
             raise AssertionError("the last tick never came")
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WITHIN_S):
             reading = asyncio.ensure_future(read())
             last = await flood(stage, "BTC/USD")
             await reading
@@ -181,7 +185,7 @@ async def test_a_slow_reader_of_many_symbols_gets_the_newest_of_each_and_a_gap(s
     async with connect(stage, init=None, max_size=None) as slow:
         await subscribe(stage, slow, query)
         slow.socket.transport.pause_reading()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WITHIN_S):
             lasts = {"A/B": await flood(stage, "A/B", count=100), "C/D": await flood(stage, "C/D", count=50)}
             slow.socket.transport.resume_reading()
             seen: dict[str, str] = {}
@@ -205,7 +209,7 @@ async def test_a_slow_reader_of_the_tape_is_ended_and_never_misses_silently(stag
             await asyncio.sleep(0)
         slow.socket.transport.resume_reading()
         numbers = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WITHIN_S):
             while (message := await slow.hear())["type"] == "next":
                 numbers.append(int(message["payload"]["data"]["trades"][0].partition(":")[0]))
         assert message["payload"][0]["extensions"]["code"] == "SLOW_CONSUMER"
@@ -283,7 +287,7 @@ async def test_a_reader_of_orders_that_stalls_is_ended_with_a_cursor_to_go_on_fr
             client.socket.transport.pause_reading()
             for number in range(2, 2_000):
                 await stage.order(7, number)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(WITHIN_S):
                 while not stage.hub.figures.slow_consumers:
                     await asyncio.sleep(0.01)
                 client.socket.transport.resume_reading()

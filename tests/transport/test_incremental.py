@@ -7,13 +7,13 @@ from typing import Any
 
 import httpx
 
-from tests.transport.stage import Stage, open_stage
+from tests.transport.stage import WITHIN_S, Stage, open_stage
 
 DEFERRED = '{ hello ... @defer(label: "who") { whoami broken } }'
 
 
 async def parts_of(stage: Stage, query: str, accept: str = "multipart/mixed", **headers: str) -> list[dict[str, Any]]:
-    async with httpx.AsyncClient(timeout=60) as http:
+    async with httpx.AsyncClient(timeout=WITHIN_S) as http:
         answer = await http.post(stage.url, json={"query": query}, headers={"accept": accept, **headers})
     assert answer.headers["content-type"] == 'multipart/mixed; boundary="-"', answer.text
     first, *parts, end = answer.text.split("\r\n---")
@@ -40,7 +40,7 @@ async def test_a_deferred_part_comes_after_the_rest_with_its_errors_coded() -> N
 async def test_a_part_that_never_comes_is_ended_in_time_with_a_code() -> None:
     async with open_stage(timeout_s=0.5) as stage:
         initial, later = await parts_of(stage, "{ hello ... @defer { slow } }")
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=WITHIN_S) as http:
             after = await http.post(stage.url, json={"query": "{ hello }"})
 
     assert (initial["data"], initial["hasNext"]) == ({"hello": "hello world"}, True)
@@ -50,7 +50,7 @@ async def test_a_part_that_never_comes_is_ended_in_time_with_a_code() -> None:
 
 
 async def test_who_takes_one_answer_gets_it_whole() -> None:
-    async with open_stage() as stage, httpx.AsyncClient() as http:
+    async with open_stage() as stage, httpx.AsyncClient(timeout=WITHIN_S) as http:
         for accept in ("application/json", "*/*", "multipart/mixed;deferSpec=20220824, application/json"):
             answer = await http.post(
                 stage.url, json={"query": "{ hello ... @defer { whoami } }"}, headers={"accept": accept, "x-api-key": "key-4"}
@@ -59,7 +59,7 @@ async def test_who_takes_one_answer_gets_it_whole() -> None:
 
 
 async def test_what_may_not_run_is_refused_before_a_part_is_sent() -> None:
-    async with open_stage() as stage, httpx.AsyncClient() as http:
+    async with open_stage() as stage, httpx.AsyncClient(timeout=WITHIN_S) as http:
         answer = await http.post(
             stage.url,
             json={"query": "query ($n: String!) { hello(name: $n) ... @defer { whoami } }"},
@@ -80,7 +80,7 @@ async def test_items_of_a_list_come_one_after_the_other() -> None:
 
 async def test_what_cannot_be_answered_at_once_says_how_to_ask() -> None:
     query = {"query": "{ __schema { queryType { name } } ... @defer { hello } }"}
-    async with open_stage(introspection="everyone") as stage, httpx.AsyncClient() as http:
+    async with open_stage(introspection="everyone") as stage, httpx.AsyncClient(timeout=WITHIN_S) as http:
         answer = await http.post(stage.url, json=query)
 
     assert [error["extensions"]["code"] for error in answer.json()["errors"]] == ["BAD_USER_INPUT"]

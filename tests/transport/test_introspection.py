@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.transport.stage import Stage, connect, open_stage
+from tests.transport.stage import WITHIN_S, Stage, connect, open_stage
 
 SCHEMA = "{ __schema { queryType { name } } }"
 SHOWN = {"data": {"__schema": {"queryType": {"name": "Query"}}}}
@@ -15,7 +15,7 @@ CALLERS = {"stranger": {}, "user": {"authorization": "Bearer user:7"}, "admin": 
 
 
 async def ask(stage: Stage, who: str, query: str, **variables: Any) -> dict[str, Any]:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=WITHIN_S) as http:
         answer = await http.post(stage.url, json={"query": query, "variables": variables}, headers=CALLERS[who])
     found: dict[str, Any] = answer.json()
     return found

@@ -11,7 +11,7 @@ import websockets
 from websockets.typing import Subprotocol
 
 from fullon_master_api.transport.links import Reader, Rendered
-from tests.transport.stage import Stage, open_backstage, open_stage, principal
+from tests.transport.stage import WITHIN_S, Stage, open_backstage, open_stage, principal
 from tests.transport.test_sharing import Book
 
 EVENTS = 5_000
@@ -34,7 +34,7 @@ async def publish(stage: Stage, reader: Deaf, count: int) -> None:
         if not number % 20:
             while reader.count < until - count + number:
                 await asyncio.sleep(0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WITHIN_S):
         while reader.count < until:
             await asyncio.sleep(0)
 
@@ -72,7 +72,7 @@ async def test_a_client_that_came_and_went_leaves_nothing_behind() -> None:
         for _ in range(count):
             with suppress(websockets.ConnectionClosed):
                 await visit(stage)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WITHIN_S):
             while stage.hub.figures.sockets:
                 await asyncio.sleep(0.01)
 

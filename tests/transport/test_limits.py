@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tests.transport.stage import Stage, connect, open_stage
+from tests.transport.stage import WITHIN_S, Stage, connect, open_stage
 
 HELLO = {"query": "{ hello }"}
 ANSWER = {"data": {"hello": "hello world"}}
@@ -20,7 +20,7 @@ def code_of(answer: httpx.Response) -> str:
 async def test_too_many_requests_are_429_with_when_to_come_back() -> None:
     async with (
         open_stage(requests_per_minute_per_user=2, requests_per_minute_per_address=1, batch_operations_max=5) as stage,
-        httpx.AsyncClient() as http,
+        httpx.AsyncClient(timeout=WITHIN_S) as http,
     ):
         user, other = {"authorization": "Bearer user:7"}, {"x-api-key": "key-8"}
         assert [(await http.post(stage.url, json=HELLO, headers=user)).json() for _ in range(2)] == [ANSWER, ANSWER]
@@ -40,10 +40,10 @@ async def test_too_many_requests_are_429_with_when_to_come_back() -> None:
 
 
 async def test_requests_of_one_caller_that_run_at_once_are_bounded() -> None:
-    async with open_stage(timeout_s=3.0, requests_running_max=1) as stage, httpx.AsyncClient(timeout=30) as http:
+    async with open_stage(timeout_s=5.0, requests_running_max=1) as stage, httpx.AsyncClient(timeout=WITHIN_S) as http:
         user = {"authorization": "Bearer user:7"}
         slow = asyncio.create_task(http.post(stage.url, json={"query": "{ slow }"}, headers=user))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WITHIN_S):
             while (refused := await http.post(stage.url, json=HELLO, headers=user)).status_code == 200:
                 await asyncio.sleep(0.01)
         other = await http.post(stage.url, json=HELLO)
@@ -58,12 +58,12 @@ async def test_requests_of_one_caller_that_run_at_once_are_bounded() -> None:
 async def test_streams_over_http_count_while_they_run() -> None:
     query = {"query": 'subscription { ticker(exchange: "kraken", symbol: "BTC/USD") { last } }'}
     headers = {"accept": "text/event-stream", "authorization": "Bearer user:7"}
-    async with open_stage(requests_running_max=1) as stage, httpx.AsyncClient(timeout=30) as http:
+    async with open_stage(requests_running_max=1) as stage, httpx.AsyncClient(timeout=WITHIN_S) as http:
         async with http.stream("POST", stage.url, json=query, headers=headers) as first:
             await stage.until(streams=1)
             second = await http.post(stage.url, json=query, headers=headers)
             assert first.status_code == 200
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WITHIN_S):
             while (after := await http.post(stage.url, json=HELLO, headers=headers | {"accept": "*/*"})).status_code == 429:
                 await asyncio.sleep(0.01)
 
@@ -88,7 +88,7 @@ async def test_queries_over_a_socket_are_counted_and_subscriptions_are_not() -> 
 
 
 async def test_the_cost_is_told_to_who_asks_for_it() -> None:
-    async with open_stage(requests_per_minute_per_address=60) as stage, httpx.AsyncClient() as http:
+    async with open_stage(requests_per_minute_per_address=60) as stage, httpx.AsyncClient(timeout=WITHIN_S) as http:
         plain = await http.post(stage.url, json=HELLO)
         by_header = await http.post(stage.url, json=HELLO, headers={"x-graphql-cost": "1"})
         by_body = await http.post(stage.url, json={"query": "{ hello whoami }", "extensions": {"cost": True}})
@@ -116,7 +116,7 @@ async def _ask_by_socket(stage: Stage, payload: dict[str, Any]) -> dict[str, Any
 
 async def test_an_address_is_taken_from_trusted_proxies_only() -> None:
     async def ask(stage: Stage, address: str) -> int:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=WITHIN_S) as http:
             return (await http.post(stage.url, json=HELLO, headers={"x-forwarded-for": address})).status_code
 
     addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.1"]

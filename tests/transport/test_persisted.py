@@ -13,7 +13,7 @@ import pytest
 from fullon_master_api.settings import Settings
 from fullon_master_api.transport.persisted import PersistedDocuments
 from fullon_master_api.transport.protocols import read_operation
-from tests.transport.stage import Stage, connect, open_stage
+from tests.transport.stage import WITHIN_S, Stage, connect, open_stage
 
 HELLO = "{ hello }"
 WHOAMI = "{ whoami }"
@@ -39,7 +39,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 async def test_a_hash_is_learnt_with_its_text_and_then_runs_alone(stage: Stage) -> None:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=WITHIN_S) as http:
         unknown = await http.post(stage.url, json=persisted(HELLO))
         learnt = await http.post(stage.url, json={"query": HELLO, **persisted(HELLO)})
         alone = await http.post(stage.url, json=persisted(HELLO))
@@ -50,7 +50,7 @@ async def test_a_hash_is_learnt_with_its_text_and_then_runs_alone(stage: Stage) 
 
 
 async def test_a_hash_runs_by_get_as_apollo_clients_ask(stage: Stage) -> None:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=WITHIN_S) as http:
         await http.post(stage.url, json={"query": HELLO, **persisted(HELLO)})
         params = {"extensions": json.dumps(persisted(HELLO)["extensions"]), "variables": "{}"}
         answer = await http.get(stage.url, params=params)
@@ -74,7 +74,7 @@ async def test_a_hash_runs_over_a_socket(stage: Stage) -> None:
 
 
 async def test_a_hash_of_another_text_is_refused_and_nothing_is_learnt(stage: Stage) -> None:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=WITHIN_S) as http:
         wrong = await http.post(stage.url, json={"query": WHOAMI, **persisted(HELLO)})
         after = await http.post(stage.url, json=persisted(HELLO))
 
@@ -94,14 +94,14 @@ async def test_a_hash_of_another_text_is_refused_and_nothing_is_learnt(stage: St
     ],
 )
 async def test_a_hash_that_is_none_is_bad_input(stage: Stage, body: dict[str, Any]) -> None:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=WITHIN_S) as http:
         answer = await http.post(stage.url, json=body)
 
     assert (answer.status_code, code_of(answer)) == (400, "BAD_USER_INPUT")
 
 
 async def test_a_server_that_remembers_nothing_says_so() -> None:
-    async with open_stage(persisted_queries_max=0) as stage, httpx.AsyncClient() as http:
+    async with open_stage(persisted_queries_max=0) as stage, httpx.AsyncClient(timeout=WITHIN_S) as http:
         with_text = await http.post(stage.url, json={"query": HELLO, **persisted(HELLO)})
         alone = await http.post(stage.url, json=persisted(HELLO))
 
@@ -131,7 +131,7 @@ async def test_only_trusted_documents_run_where_the_setting_says_so_and_admins_a
     async def find(sha256: str) -> str | None:
         return trusted.get(sha256)
 
-    async with open_stage(find_document=find, trusted_documents_only=True) as stage, httpx.AsyncClient() as http:
+    async with open_stage(find_document=find, trusted_documents_only=True) as stage, httpx.AsyncClient(timeout=WITHIN_S) as http:
         by_hash = await http.post(stage.url, json={"documentId": hash_of(HELLO)})
         by_text = await http.post(stage.url, json={"query": HELLO})
         other = await http.post(stage.url, json={"query": "{ hello whoami }"})

@@ -14,7 +14,7 @@ from fullon_master_api.model import Principal, Role
 from fullon_master_api.transport.groups import Member
 from fullon_master_api.transport.links import Reader, Rendered
 from fullon_master_api.transport.protocols import TRANSPORT_WS
-from tests.transport.stage import Context, Stage, open_backstage, principal
+from tests.transport.stage import WITHIN_S, Context, Stage, open_backstage, principal
 
 FIELDS = ("symbol", "last", "sequence", "reader", "member")
 
@@ -84,7 +84,7 @@ async def compare(crowd: list[tuple[Principal | None, list[str], bool]], ticks: 
             pairs.append(books)
         for tick in ticks:
             await stage.publish("BTC/USD", str(tick))
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(WITHIN_S):
             while any(len(book.told) < len(ticks) for books in pairs for book in books):
                 await asyncio.sleep(0)
         for shares, own in pairs:
@@ -122,7 +122,7 @@ async def test_a_group_that_falls_apart_loses_and_doubles_nothing() -> None:
             await stage.publish("BTC/USD", str(tick))
             if tick % 7 == 0:
                 await asyncio.sleep(0)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(WITHIN_S):
             while any(len(book.told) < 50 for book in books):
                 await asyncio.sleep(0)
         for book in books:

@@ -15,9 +15,11 @@ import pytest
 
 from fullon_master_api.transport.server import AddressInUse, bind_socket
 
+WITHIN_S = 60.0
+
 
 @contextmanager
-def workers(work: str, count: int, *, grace_s: float = 5.0) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def workers(work: str, count: int, *, grace_s: float = 30.0) -> Iterator[tuple[subprocess.Popen[str], int]]:
     command = [sys.executable, "-m", "tests.transport.worker_stage", work, str(count), str(grace_s)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
@@ -34,9 +36,9 @@ def workers(work: str, count: int, *, grace_s: float = 5.0) -> Iterator[tuple[su
 
 def ask(port: int) -> int:
     """Process id of the worker that answers; waits until one does."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + WITHIN_S
     while time.monotonic() < until:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
             answer = connection.recv(20)
             if answer:
                 return int(answer)
@@ -58,7 +60,7 @@ def test_a_dead_worker_is_replaced_and_a_stop_ends_all_with_0() -> None:
         second = ask(port)
         assert second != first
         parent.send_signal(signal.SIGTERM)
-        assert parent.wait(10) == 0
+        assert parent.wait(WITHIN_S) == 0
         assert not alive(second)
 
 
@@ -66,7 +68,7 @@ def test_a_worker_that_does_not_end_is_killed_and_the_exit_code_says_so() -> Non
     with workers("ignore_the_end", 1, grace_s=0.5) as (parent, port):
         pid = ask(port)
         parent.send_signal(signal.SIGTERM)
-        assert parent.wait(10) == 1
+        assert parent.wait(WITHIN_S) == 1
         assert not alive(pid)
 
 

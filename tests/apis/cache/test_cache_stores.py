@@ -112,7 +112,7 @@ async def test_all_tickers_of_an_exchange_come_by_symbol_and_none_of_another(cac
     assert await cache.tickers.all("nowhere") == []
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=30)
 @given(keys=st.lists(st.tuples(st.sampled_from(["kraken", "binance"]), st.sampled_from(["BTC/USD", "ETH/USD", "NO/NE"]))))
 async def test_asking_for_many_equals_asking_one_by_one(cache: Cache, keys: list[tuple[str, str]]) -> None:
     await cache.tickers.set(tick("BTC/USD"))

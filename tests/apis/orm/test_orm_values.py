@@ -19,7 +19,9 @@ from fullon_master_api.apis.orm.vault import Vault
 from fullon_master_api.errors import BadUserInput, Unavailable
 from fullon_master_api.model import OrderStatus, OrderType, Role, Side
 
-ON_A_STORE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ON_A_STORE = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @st.composite
