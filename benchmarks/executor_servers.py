@@ -24,7 +24,7 @@ from benchmarks.executor_data import QUERIES, Ctx, schemas
 from fullon_master_api.bus import open_bus
 from fullon_master_api.executor.engine import Engine
 from fullon_master_api.settings import Settings
-from fullon_master_api.transport.direct import DirectPosts
+from fullon_master_api.transport.direct import DirectGraphql
 from fullon_master_api.transport.hub import Hub
 from fullon_master_api.transport.routes import graphql_routes
 
@@ -56,7 +56,7 @@ async def serve_fullon() -> None:
         make_context = hub.make_context
         routes = graphql_routes(engine, hub, nobody, make_context, Settings(_env_file=None, requests_per_minute_per_address=0))
         app.include_router(routes)
-        app.add_middleware(DirectPosts, endpoint=routes.endpoint, path=routes.path)
+        app.add_middleware(DirectGraphql, routes=routes)
         await serve(app)
 
 

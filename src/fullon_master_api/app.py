@@ -50,7 +50,7 @@ from fullon_master_api.services.wiring import build_manager, build_supervisor
 from fullon_master_api.settings import Settings
 from fullon_master_api.tracing import is_recording, record_as_set_up
 from fullon_master_api.transport.desk import is_among
-from fullon_master_api.transport.direct import DirectPosts
+from fullon_master_api.transport.direct import DirectGraphql
 from fullon_master_api.transport.figures import HubCollector
 from fullon_master_api.transport.headers import CallerTraces, SecureHeaders
 from fullon_master_api.transport.hub import Hub
@@ -183,7 +183,7 @@ class MasterGateway:
             rates=rates,
         )
         app.include_router(graphql)
-        app.add_middleware(DirectPosts, endpoint=graphql.endpoint, path=GRAPHQL_PATH)
+        app.add_middleware(DirectGraphql, routes=graphql)
 
     def _cache_desk(self) -> rest_cache.Desk:
         stores = self.stores

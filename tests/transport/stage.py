@@ -27,7 +27,7 @@ from fullon_master_api.executor.fields import batched, rooted
 from fullon_master_api.executor.live import PUBLIC, Delivery, Feed, Snapshot, live, own_share, read_stream_cursor, stream_cursor
 from fullon_master_api.model import Event, MarketTrades, Principal, Role, Scope, Ticker
 from fullon_master_api.settings import Settings
-from fullon_master_api.transport.direct import DirectPosts
+from fullon_master_api.transport.direct import DirectGraphql
 from fullon_master_api.transport.headers import CallerTraces
 from fullon_master_api.transport.hub import Hub
 from fullon_master_api.transport.persisted import FindDocument
@@ -352,7 +352,7 @@ async def open_stage(
         make_context = stage.hub.make_context
         routes = graphql_routes(stage.engine, stage.hub, stage.door, make_context, stage.settings, find_document=find_document)
         app.include_router(routes)
-        app.add_middleware(DirectPosts, endpoint=routes.endpoint, path=routes.path)
+        app.add_middleware(DirectGraphql, routes=routes)
         app.add_middleware(CallerTraces)
         config = server_config(
             app,

@@ -14,10 +14,6 @@ from collections.abc import MutableSet
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from uvicorn.config import Config
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.server import ServerState
-
 from fullon_master_api.errors import ServerShutdown
 from fullon_master_api.transport import frames
 from fullon_master_api.transport.frames import FrameError, FrameReader, close_frame, frame_header
@@ -25,13 +21,8 @@ from fullon_master_api.transport.links import Reader, Rendered
 from fullon_master_api.transport.protocols import CLOSE_BAD_MESSAGE
 
 if TYPE_CHECKING:
-    from websockets.http11 import Request
-
     from fullon_master_api.transport.flush import Flusher
     from fullon_master_api.transport.sessions import Session
-
-EXTENSION: Final = "fullon.detach"
-"""Key in the scope's extensions under which the detachable protocol lies."""
 
 SEND_BUFFER_BYTES: Final = 65_536
 """The kernel's send buffer. Its default holds megabytes of stale prices for a client that does not read."""
@@ -41,49 +32,6 @@ OUT_BYTES_MAX: Final = 65_536
 CLOSE_WAIT_S: Final = 2.0
 SILENT_S: Final = 45.0
 PING_FRAME: Final = frame_header(0, frames.PING)
-
-
-class DetachableProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's socket, which can give its connection away after the handshake. It agrees to no compression."""
-
-    def __init__(
-        self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self.conn.available_extensions = []
-
-    def handle_connect(self, event: Request) -> None:
-        super().handle_connect(event)
-        if self.response.status_code == 101:
-            cast("dict[str, Any]", self.scope["extensions"])[EXTENSION] = self
-
-    def is_detachable(self) -> bool:
-        """Whether the client is accepted and has said nothing yet, so that no byte is lost on the way."""
-        return (
-            self.handshake_complete
-            and not self.transport.is_closing()
-            and self.queue.empty()
-            and not self.frames
-            and not self.conn.reader.buffer
-        )
-
-    def detach(self, connection: Connection) -> None:
-        """Give the transport to `connection`, in the task step that accepted the client."""
-        self.stop_keepalive()
-        transport = self.transport
-        self.connections.discard(self)
-        self.transport = cast("asyncio.Transport", Gone())
-        connection.take(transport, cast("MutableSet[Any]", self.connections))
-
-
-class Gone:
-    """Stands where the transport was: uvicorn closes it when the application returns."""
-
-    def close(self) -> None:
-        """Nothing is left to close."""
-
-    def is_closing(self) -> bool:
-        return True
 
 
 class Lobby(Protocol):
@@ -131,8 +79,8 @@ class Connection(asyncio.Protocol):
         self._give_up: asyncio.TimerHandle | None = None
         self._heard_at_s = monotonic()
 
-    def take(self, transport: asyncio.Transport, connections: MutableSet[Any]) -> None:
-        """Become the protocol of an accepted connection; the server closes it by `shutdown`."""
+    def take(self, transport: asyncio.Transport, connections: MutableSet[Any], answer: bytes = b"") -> None:
+        """Become the protocol of a connection, whose client is told `answer`; the server closes it by `shutdown`."""
         self._transport = transport
         self._fd = plain_fd(transport)
         self._transport_writes = self._fd < 0
@@ -142,6 +90,8 @@ class Connection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         if self._fd >= 0:
             shrink_send_buffer(self._fd)
+        if answer:
+            self._write(answer)
 
     # ---- what the transport tells us -----------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The short way of a POST to GraphQL: past the routing of the framework, whose work is the same for each request."""
+"""The short way to GraphQL of a POST and of a socket: past the routing of the framework, whose work is the same for each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fullon_master_api.transport.http import HttpEndpoint
+from fullon_master_api.transport.routes import GraphqlRoutes
 
 LATIN: Final = "latin-1"
 
@@ -31,17 +31,19 @@ class PostRequest(Request):
         return self._plain
 
 
-class DirectPosts:
-    """ASGI middleware: answers POST of `path` by the endpoint itself, and hands on everything else."""
+class DirectGraphql:
+    """ASGI middleware: answers POSTs and sockets of GraphQL's path by their endpoints, and hands on everything else."""
 
-    def __init__(self, app: ASGIApp, *, endpoint: HttpEndpoint, path: str) -> None:
+    def __init__(self, app: ASGIApp, *, routes: GraphqlRoutes) -> None:
         self._app = app
-        self._endpoint = endpoint
-        self._path = path
+        self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != self._path or scope["method"] != "POST":
+        kind = scope["type"]
+        if kind == "http" and scope["path"] == self._routes.path and scope["method"] == "POST":
+            response = await self._routes.endpoint(PostRequest(scope, receive, send))
+            await response(scope, receive, send)
+        elif kind == "websocket" and scope["path"] == self._routes.path:
+            await self._routes.socket(scope, receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
-        response = await self._endpoint(PostRequest(scope, receive, send))
-        await response(scope, receive, send)

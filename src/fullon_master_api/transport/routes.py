@@ -22,14 +22,15 @@ METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "T
 
 
 class GraphqlRoutes(APIRouter):
-    """The routes, and the endpoint behind those of requests, for `DirectPosts`."""
+    """The routes, and the endpoints behind them for `DirectGraphql`."""
 
     def __init__(self, desk: Desk, path: str, page: Page | None) -> None:
         super().__init__()
         self.path = path
         self.endpoint = HttpEndpoint(desk, page)
+        self.socket = SocketEndpoint(desk)
         self.routes.append(Route(path, self.endpoint.__call__, methods=METHODS, include_in_schema=False))
-        self.routes.append(WebSocketRoute(path, SocketEndpoint(desk)))
+        self.routes.append(WebSocketRoute(path, self.socket))
 
 
 def graphql_routes(

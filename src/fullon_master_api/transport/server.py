@@ -11,7 +11,7 @@ from typing import Any, Final
 import uvicorn
 
 from fullon_master_api.errors import GatewayError
-from fullon_master_api.transport.detached import DetachableProtocol
+from fullon_master_api.transport.upgrade import DetachableProtocol
 
 BACKLOG: Final = 2048
 GRACE_S: Final = 5

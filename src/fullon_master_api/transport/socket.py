@@ -13,11 +13,12 @@ from starlette.types import Send as AsgiSend
 from fullon_master_api.logs import get_logger
 from fullon_master_api.transport import protocols
 from fullon_master_api.transport.desk import Desk
-from fullon_master_api.transport.detached import EXTENSION, Connection, DetachableProtocol
+from fullon_master_api.transport.detached import Connection
 from fullon_master_api.transport.links import AsgiLink, Send
 from fullon_master_api.transport.protocols import choose_wire
 from fullon_master_api.transport.requests import is_origin_allowed
 from fullon_master_api.transport.sessions import Session
+from fullon_master_api.transport.upgrade import EXTENSION, DetachableProtocol
 
 log = get_logger(__name__)
 
@@ -54,8 +55,8 @@ class SocketEndpoint:
     async def _let_in(self, scope: Scope, receive: Receive, send: Send, headers: Headers, address: str) -> bool:
         """Accept and serve. True where the socket lives on without this task; it then dismisses its address at its end."""
         wire = choose_wire(list(scope.get("subprotocols", [])))
-        await send({"type": "websocket.accept", "subprotocol": wire.name if wire is not None else None})
         if wire is None:
+            await send({"type": "websocket.accept"})
             names = " or ".join(known.name for known in protocols.WIRES)
             await send({"type": "websocket.close", "code": protocols.CLOSE_NO_PROTOCOL, "reason": f"speak {names}"})
             return False
@@ -65,8 +66,9 @@ class SocketEndpoint:
         if isinstance(protocol, DetachableProtocol) and protocol.is_detachable():
             connection = Connection(hub.flusher, bytes_max, hub, address)
             connection.session = Session(self._desk, connection, wire, credentials, address)
-            protocol.detach(connection)
+            protocol.detach(connection, wire.name)
             return True
+        await send({"type": "websocket.accept", "subprotocol": wire.name})
         link = AsgiLink(send, hub.spawn)
         session = link.owner = Session(self._desk, link, wire, credentials, address)
         try:

@@ -72,6 +72,9 @@ async def test_a_crowd_that_subscribes_asks_once_whether_a_symbol_is_there(
     with noted_statements() as again:
         assert await orm.symbols.missing(names[:1]) == []
     assert (len(first), len(again)) == (1, 0)
+    with noted_statements() as crowd:
+        told = await asyncio.gather(*(orm.symbols.missing([("kraken", "ETH/USD")]) for _ in range(40)))
+    assert (told, len(crowd)) == ([[]] * 40, 1)
 
 
 async def test_a_symbol_that_was_renamed_or_removed_is_missing_at_once(orm: Orm, world: World) -> None:

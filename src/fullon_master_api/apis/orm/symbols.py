@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any, Final
@@ -45,6 +46,7 @@ _FIELDS: Final = ("cat_ex_id", *_CHANGEABLE)
 
 FOUND_LIFE_S: Final = 1.0
 FOUND_MAX: Final = 10_000
+TURNS: Final = 64
 
 
 class SymbolFilter(Record, frozen=True, kw_only=True):
@@ -61,6 +63,7 @@ class Symbols:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._found_until_s: dict[tuple[str, str], float] = {}
+        self._turns = [asyncio.Lock() for _ in range(TURNS)]
 
     async def get_many(
         self, symbol_ids: Sequence[int], principal: Principal | None = None, *, wanted: Wanted = None
@@ -78,20 +81,31 @@ class Symbols:
     async def missing(self, names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those of these (exchange name, symbol) that the catalogue does not have, in their order.
 
-        A name that was found is not asked for again within a second: a crowd that subscribes asks once. A change made by
-        this process holds at once, one of another process within that second.
+        A name that was found is not asked for again within a second, nor by two at a time: a crowd that subscribes asks once.
+        A change made by this process holds at once, one of another process within that second.
         """
-        now_s, found = monotonic(), self._found_until_s
-        doubtful = [name for name in names if found.get(name, 0.0) <= now_s]
+        doubtful = self._doubtful(names)
         if not doubtful:
             return []
-        symbols = await self.by_names(doubtful)
-        if len(found) + len(doubtful) > FOUND_MAX:
+        async with self._turns[hash(doubtful[0]) % TURNS]:
+            doubtful = self._doubtful(doubtful)
+            return await self._look_up(doubtful) if doubtful else []
+
+    def _doubtful(self, names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those that were not found lately."""
+        now_s, found = monotonic(), self._found_until_s
+        return [name for name in names if found.get(name, 0.0) <= now_s]
+
+    async def _look_up(self, names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those that are not there; the others are remembered."""
+        now_s, found = monotonic(), self._found_until_s
+        symbols = await self.by_names(names)
+        if len(found) + len(names) > FOUND_MAX:
             found.clear()
-        for name, symbol in zip(doubtful, symbols, strict=True):
+        for name, symbol in zip(names, symbols, strict=True):
             if symbol is not None:
                 found[name] = now_s + FOUND_LIFE_S
-        return [name for name, symbol in zip(doubtful, symbols, strict=True) if symbol is None]
+        return [name for name, symbol in zip(names, symbols, strict=True) if symbol is None]
 
     async def of_exchanges(
         self,
