@@ -41,12 +41,12 @@ class Handshake:
     key: bytes
 
     def answer(self, protocol: str, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """The whole answer that accepts it."""
+        """The whole answer that accepts it, with names as the library spells them: some clients compare them as they are."""
         accept = b64encode(sha1(self.key + GUID, usedforsecurity=False).digest())
         lines = [
-            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ",
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
             accept,
-            b"\r\nsec-websocket-protocol: ",
+            b"\r\nSec-WebSocket-Protocol: ",
             protocol.encode(),
         ]
         for name, value in headers:
