@@ -10,13 +10,10 @@ from pathlib import Path
 import pytest
 
 from fullon_master_api.apis.orm import Secrets
-from fullon_master_api.model import (
-    Fence,
-    OrderStatus,
-    ServiceName,
-    Side,
-)
-from tests.services.account_stage import KEY, SECRET, Stage, staged
+from fullon_master_api.bus import ticker_topic
+from fullon_master_api.model import Fence, Order, OrderStatus, ServiceName, Side, Ticker
+from fullon_master_api.services.dry_run import DryRun
+from tests.services.account_stage import KEY, SECRET, SYMBOL, Stage, staged
 from tests.services.stage import locked, until
 
 
@@ -73,6 +70,24 @@ async def test_a_dry_limit_order_waits_for_its_price_and_fills_at_it(dry: Stage)
         await dry.comes_to(order, OrderStatus.OPEN)
         await dry.tick("49000.1", "49000.2")
         await dry.tick("48990.0", "48999.0")
+        filled = await dry.comes_to(order, OrderStatus.FILLED)
+    assert filled.average_price == Decimal("49000.0")
+
+
+async def test_a_price_that_comes_while_an_order_is_opened_fills_it(dry: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    rest = DryRun._rest
+
+    async def late(self: DryRun, order: Order, ticker: Ticker | None = None) -> None:
+        told = asyncio.Event()
+        with dry.resources.bus.listen(ticker_topic("kraken", SYMBOL), lambda *_: told.set()):
+            await dry.tick("48990.0", "48999.0")  # It is the last one for a long time.
+            await told.wait()
+        await rest(self, order, ticker)
+
+    monkeypatch.setattr(DryRun, "_rest", late)
+    await dry.tick("50000.0", "50001.0")
+    async with dry.serving():
+        order = await dry.place(side="buy", order_type="limit", volume=Decimal("0.5"), price=Decimal("49000.07"), dry_run=True)
         filled = await dry.comes_to(order, OrderStatus.FILLED)
     assert filled.average_price == Decimal("49000.0")
 

@@ -113,9 +113,9 @@ class DryRun:
         self._matchers.setdefault(key, Matcher()).add(asked)
         if key not in self._listeners:
             self._listeners[key] = self._with.bus.listen(ticker_topic(*key), lambda _topic, message: self._hear(key, message))
-        known = ticker or await self._ticker(key)
-        if known is not None:
-            await self._meet(key, known)
+        for known in (ticker, await self._ticker(key)):  # Read again: what came while it was opened was heard by nobody.
+            if known is not None:
+                await self._meet(key, known)
 
     def _hear(self, key: Key, message: Record) -> None:
         if isinstance(message, Ticker):
