@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.e2e.running import DemoProcess
+from tests.e2e.running import ANSWER_S, DemoProcess
 
 
 @pytest.fixture(scope="session")
@@ -31,5 +31,5 @@ def trader(demo: DemoProcess) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def stranger(demo: DemoProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=demo.url, timeout=20) as client:
+    with httpx.Client(base_url=demo.url, timeout=ANSWER_S) as client:
         yield client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import signal
 import subprocess
@@ -11,9 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
-READY_S = 110.0
-STOP_S = 30.0
+READY_S = 200.0
+STOP_S = 60.0
+ANSWER_S = 60.0
+PROTOCOL = Subprotocol("graphql-transport-ws")
+PATIENT = {"SERVICE_WAIT_S": "25"}
+"""A mutation waits for a service so long, which is less than an operation may take."""
 
 
 def lines_of(process: subprocess.Popen[str]) -> queue.Queue[str]:
@@ -45,7 +52,7 @@ class DemoProcess:
         log = folder / "demo.log"
         command = [sys.executable, "-m", "fullon_master_api", "demo", "--port", "0", "--data-dir", str(folder / "data"), *options]
         with log.open("w") as errors:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=PATIENT | os.environ)
         lines = lines_of(process)
         while True:
             try:
@@ -71,12 +78,19 @@ class DemoProcess:
 
     def token(self, mail: str) -> str:
         if mail not in self._tokens:
-            answer = httpx.post(f"{self.url}/api/v1/auth/login", data={"username": mail, "password": "password"}, timeout=20)
+            answer = httpx.post(
+                f"{self.url}/api/v1/auth/login", data={"username": mail, "password": "password"}, timeout=ANSWER_S
+            )
             self._tokens[mail] = answer.json()["access_token"]
         return self._tokens[mail]
 
     def client(self, mail: str) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=20, headers={"Authorization": f"Bearer {self.token(mail)}"})
+        return httpx.Client(base_url=self.url, timeout=ANSWER_S, headers={"Authorization": f"Bearer {self.token(mail)}"})
+
+
+def socket_to(url: str) -> connect:
+    """A connection to the sockets of GraphQL, to be awaited or entered."""
+    return connect(url.replace("http", "ws", 1) + "/graphql", subprotocols=[PROTOCOL], open_timeout=ANSWER_S)
 
 
 def ask(client: httpx.Client, query: str, **variables: Any) -> dict[str, Any]:

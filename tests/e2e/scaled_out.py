@@ -17,7 +17,7 @@ import httpx
 from fullon_master_api.apis.orm import Secrets, open_orm
 from fullon_master_api.apis.orm.demo import install_demo
 from fullon_master_api.auth.passwords import open_passwords
-from tests.e2e.running import lines_of
+from tests.e2e.running import ANSWER_S, lines_of
 
 READY_S = 600.0
 
@@ -36,7 +36,7 @@ def command(*words: str, env: dict[str, str], log: Path) -> Iterator[tuple[subpr
         yield process, line.removeprefix("Ready: ").strip()
     finally:
         process.send_signal(signal.SIGTERM)
-        code = process.wait(timeout=20)
+        code = process.wait(timeout=ANSWER_S)
     assert code == 0, log.read_text()[-3000:]
 
 
@@ -63,5 +63,5 @@ async def prepare(database: str, redis: str, **settings: str) -> dict[str, str]:
 
 
 def token(url: str, mail: str = "admin@fullon") -> str:
-    answer = httpx.post(f"{url}/api/v1/auth/login", data={"username": mail, "password": "password"}, timeout=30)
+    answer = httpx.post(f"{url}/api/v1/auth/login", data={"username": mail, "password": "password"}, timeout=ANSWER_S)
     return str(answer.json()["access_token"])

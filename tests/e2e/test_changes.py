@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.running import DemoProcess, ask, codes_of, data_of
+from tests.e2e.running import ANSWER_S, DemoProcess, ask, codes_of, data_of
 
 
 def change(client: httpx.Client, mutation: str, kind: str, selection: str, **given: object) -> Any:
@@ -74,7 +74,7 @@ def test_a_key_is_shown_once_opens_what_its_scopes_say_and_can_be_revoked(demo: 
     assert (row["scopes"], row["isActive"]) == (["READ"], True)
     assert key not in str(data_of(trader, "{ me { apiKeys { id prefix name } } }"))
 
-    with httpx.Client(base_url=demo.url, headers={"X-API-Key": key}, timeout=20) as reader:
+    with httpx.Client(base_url=demo.url, headers={"X-API-Key": key}, timeout=ANSWER_S) as reader:
         assert data_of(reader, "{ me { mail } }")["me"]["mail"] == "trader@fullon"
         refused = ask(reader, 'mutation { createBot(input: { name: "x" }) { bot { id } } }')
         assert codes_of(refused) == ["FORBIDDEN"]
@@ -141,7 +141,7 @@ def test_an_admin_adds_a_user_who_logs_in_and_changes_their_password(demo: DemoP
 
     login = 'mutation($p: String!) { login(input: { mail: "ada@fullon", password: $p }) { accessToken userErrors { code } } }'
     session = data_of(admin, login, p="first password")["login"]
-    with httpx.Client(base_url=demo.url, headers={"Authorization": f"Bearer {session['accessToken']}"}, timeout=20) as ada:
+    with httpx.Client(base_url=demo.url, headers={"Authorization": f"Bearer {session['accessToken']}"}, timeout=ANSWER_S) as ada:
         wrong = change(
             ada, "changePassword", "ChangePasswordInput", "user { id }", password="second password", currentPassword="no"
         )

@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.slow  # Each starts servers and commands as processes of their own.
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 PASSWORD = "a password of this test"
 
 

@@ -13,7 +13,7 @@ import jwt
 import pytest
 
 from fullon_master_api.model import Timeframe
-from tests.e2e.running import DemoProcess, data_of
+from tests.e2e.running import ANSWER_S, DemoProcess, data_of
 
 HOME = "/api/v1/ohlcv"
 RANGE = {"start_time": "2020-01-01T00:00:00Z", "end_time": "2100-01-01T00:00:00Z"}
@@ -33,7 +33,7 @@ def reader(demo: DemoProcess) -> Iterator[httpx.Client]:
     """A chart program with a key that may read, once three minutes of the market are collected."""
     with demo.client("trader@fullon") as trader:
         key = data_of(trader, MADE)["createApiKey"]["key"]
-    with httpx.Client(base_url=f"{demo.url}{HOME}", headers={"X-API-Key": key}, timeout=20) as client:
+    with httpx.Client(base_url=f"{demo.url}{HOME}", headers={"X-API-Key": key}, timeout=ANSWER_S) as client:
         until = time.monotonic() + 90
         while len(rows_of(client, "/candles/kraken/BTC/USD/1m", "candles")) < 3:
             assert time.monotonic() < until, "no three candles"

@@ -28,24 +28,25 @@ def test_plain_uvicorn_serves_and_stops(tmp_path: Path) -> None:
     port = free_port()
     server = start(tmp_path, port, JWT_SECRET_KEY=SECRET, SERVICE_AUTO_START_ENABLED="false", HEALTH_MONITOR_ENABLED="false")
     try:
-        url, until = f"http://127.0.0.1:{port}", time.monotonic() + 60
+        url, until = f"http://127.0.0.1:{port}", time.monotonic() + 120
         while True:
             try:
-                ready = httpx.get(f"{url}/readyz")
+                ready = httpx.get(f"{url}/readyz", timeout=60)
                 break
             except httpx.TransportError:
                 assert server.poll() is None, (tmp_path / "uvicorn.log").read_text()
                 assert time.monotonic() < until
                 time.sleep(0.1)
         assert ready.status_code == 200
-        root = httpx.get(f"{url}/", headers={"Accept": "application/json"}).json()
+        root = httpx.get(f"{url}/", headers={"Accept": "application/json"}, timeout=60).json()
         assert root["service"] == "fullon_master_api"
         token = create_access_token(5, settings=Settings(jwt_secret_key=SECRET))
-        stranger = httpx.post(f"{url}/graphql", json={"query": "{ me { mail } }"}, headers={"Authorization": f"Bearer {token}"})
+        headers = {"Authorization": f"Bearer {token}"}
+        stranger = httpx.post(f"{url}/graphql", json={"query": "{ me { mail } }"}, headers=headers, timeout=60)
         assert stranger.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"  # There is no user 5.
     finally:
         server.send_signal(signal.SIGTERM)
-        code = server.wait(timeout=20)
+        code = server.wait(timeout=60)
     assert code in (0, -signal.SIGTERM)  # uvicorn raises the signal again once it has stopped.
     assert "Traceback" not in (tmp_path / "uvicorn.log").read_text()
 
@@ -53,5 +54,5 @@ def test_plain_uvicorn_serves_and_stops(tmp_path: Path) -> None:
 def test_plain_uvicorn_does_not_start_with_a_weak_secret_either(tmp_path: Path) -> None:
     server = start(tmp_path, free_port(), JWT_SECRET_KEY="short")
 
-    assert server.wait(timeout=60) != 0
+    assert server.wait(timeout=120) != 0
     assert "at least 32" in (tmp_path / "uvicorn.log").read_text()

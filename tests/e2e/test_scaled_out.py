@@ -14,9 +14,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from websockets.asyncio.client import connect
 
-from tests.e2e.running import data_of
+from tests.e2e.running import ANSWER_S, data_of, socket_to
 from tests.e2e.scaled_out import command, prepare, token
 from tests.servers import postgres_server, postgres_url, redis_server, redis_url
 
@@ -50,7 +49,7 @@ async def test_servers_and_a_worker_are_one_platform(postgres_url: str, redis_ur
 
 def look(url: str) -> None:
     """Every process shows the same services, run by the one worker."""
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token(url)}"}, timeout=30) as admin:
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token(url)}"}, timeout=ANSWER_S) as admin:
         until = time.monotonic() + 60
         while True:
             ticker = data_of(admin, "{ service(name: TICKER) { state owner } }")["service"]
@@ -65,11 +64,11 @@ async def watch(url: str) -> None:
     bearer = await asyncio.to_thread(token, url)
     query = 'subscription { ticker(exchange: "kraken", symbol: "BTC/USD", snapshot: false) { bid } }'
     for _ in range(4):
-        async with connect(url.replace("http", "ws", 1) + "/graphql", subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
+        async with socket_to(url) as socket:
             await socket.send(json.dumps({"type": "connection_init", "payload": {"token": bearer}}))
             assert json.loads(await socket.recv())["type"] == "connection_ack"
             await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": query}}))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(ANSWER_S):
                 while json.loads(await socket.recv())["type"] != "next":
                     pass
 
@@ -80,20 +79,17 @@ async def disconnect(url: str) -> None:
     async with AsyncExitStack() as stack:
         sockets = []
         for _ in range(8):
-            sockets.append(
-                await stack.enter_async_context(
-                    connect(url.replace("http", "ws", 1) + "/graphql", subprotocols=["graphql-transport-ws"])  # type: ignore[list-item]
-                )
-            )
+            sockets.append(await stack.enter_async_context(socket_to(url)))
             await sockets[-1].send(json.dumps({"type": "connection_init", "payload": {"token": bearer}}))
             assert json.loads(await sockets[-1].recv())["type"] == "connection_ack"
         await sockets[0].send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": "{ me { id } }"}}))
         uid = json.loads(await sockets[0].recv())["payload"]["data"]["me"]["id"]
-        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {await asyncio.to_thread(token, url)}"}) as admin:
+        bearer_of_admin = await asyncio.to_thread(token, url)
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {bearer_of_admin}"}, timeout=ANSWER_S) as admin:
             change = "mutation($id: ID!) { disconnectUser(input: { id: $id }) { userErrors { code } } }"
             told = await asyncio.to_thread(data_of, admin, change, id=uid)
         assert told["disconnectUser"]["userErrors"] == []
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(ANSWER_S):
             for socket in sockets:
                 await socket.wait_closed()
         assert {socket.close_code for socket in sockets} == {4403}
@@ -114,7 +110,7 @@ def test_several_workers_without_their_servers_are_refused_with_the_reason(
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=ANSWER_S,
         check=False,
     )
 
@@ -137,7 +133,7 @@ def test_a_server_with_a_weak_secret_does_not_start(secret: str | None, reason: 
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=ANSWER_S,
         check=False,
     )
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 
-from tests.e2e.running import DemoProcess, data_of
+from fullon_master_api.bus import orders_topic, trades_topic
+from fullon_master_api.executor.live import stream_cursor
+from fullon_master_api.resolvers.identity import number_of
+from tests.e2e.running import DemoProcess, data_of, socket_to
 
 WITHIN_S = 60
+ORDERS = "subscription($after: String) { orders(after: $after) { cursor snapshot order { clientOrderId status dryRun } } }"
+TRADES = """subscription($after: String) {
+  trades(after: $after) { trade { exchangeOrderId symbolName side quantity } dryTrade { symbolName quantity side } } }"""
+LIVE = "{ trades(first: 500) { nodes { exchangeOrderId } } }"
 PLACE = "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } userErrors { message } } }"
 
 
@@ -46,10 +53,16 @@ class Socket:
 @asynccontextmanager
 async def socket_of(demo: DemoProcess, mail: str) -> AsyncIterator[Socket]:
     token = await asyncio.to_thread(demo.token, mail)
-    async with connect(demo.url.replace("http", "ws", 1) + "/graphql", subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
+    async with socket_to(demo.url) as socket:
         await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}}))
         assert json.loads(await socket.recv())["type"] == "connection_ack"
         yield Socket(socket)
+
+
+def since_the_beginning(client: httpx.Client, topic_of: Callable[[int], str]) -> str:
+    """A cursor before everything that a stream of the client's own ever told: whenever it stands, it misses nothing."""
+    uid = number_of("User", data_of(client, "{ me { id } }")["me"]["id"], argument="id")
+    return stream_cursor(topic_of(uid), 0)
 
 
 def place(client: httpx.Client, **changed: object) -> str:
@@ -64,10 +77,9 @@ def place(client: httpx.Client, **changed: object) -> str:
 
 async def test_a_dry_run_order_is_seen_by_orders_and_trades(demo: DemoProcess, trader: httpx.Client) -> None:
     async with socket_of(demo, "trader@fullon") as socket:
-        await socket.subscribe("orders", "subscription { orders { cursor snapshot order { clientOrderId status dryRun } } }")
-        await socket.subscribe("trades", "subscription { trades { cursor trade { id } dryTrade { symbolName quantity side } } }")
-        await asyncio.sleep(1)  # Both streams begin with now, so they must stand before the order is placed.
-        key = await asyncio.to_thread(place, trader)
+        for name, query, topic_of in (("orders", ORDERS, orders_topic), ("trades", TRADES, trades_topic)):
+            await socket.subscribe(name, query, after=await asyncio.to_thread(since_the_beginning, trader, topic_of))
+        key = await asyncio.to_thread(place, trader, quantity="0.1234")  # Of no other order.
 
         statuses, cursors = [], []
         while "FILLED" not in statuses:
@@ -76,9 +88,10 @@ async def test_a_dry_run_order_is_seen_by_orders_and_trades(demo: DemoProcess, t
                 statuses.append(event["order"]["status"])
                 cursors.append(event["cursor"])
         assert statuses[0] in ("NEW", "PENDING", "OPEN")
-        fill = (await socket.next("trades"))["trades"]
+        while (fill := (await socket.next("trades"))["trades"])["dryTrade"] is None or fill["dryTrade"]["quantity"] != "0.1234":
+            continue
         assert fill["trade"] is None
-        assert fill["dryTrade"] == {"symbolName": "ETH/USD", "quantity": "0.1", "side": "BUY"}
+        assert fill["dryTrade"] == {"symbolName": "ETH/USD", "quantity": "0.1234", "side": "BUY"}
 
         await socket.subscribe("again", f'subscription {{ orders(after: "{cursors[0]}") {{ cursor order {{ status }} }} }}')
         resumed = [(await socket.next("again"))["orders"] for _ in cursors[1:]]
@@ -92,14 +105,15 @@ async def test_a_live_order_moves_the_account(demo: DemoProcess, trader: httpx.C
         await socket.subscribe("account", query, id=account)
         first = (await socket.next("account"))["account"]
         assert first["snapshot"] is True
-        await socket.subscribe("trades", "subscription { trades { trade { symbolName side quantity } dryTrade { id } } }")
-        await asyncio.sleep(1)
+        start = await asyncio.to_thread(since_the_beginning, trader, trades_topic)
+        await socket.subscribe("trades", TRADES, after=start)
+        known = {row["exchangeOrderId"] for row in data_of(trader, LIVE)["trades"]["nodes"]}
         await asyncio.to_thread(place, trader, symbol="BTC/USD", quantity="0.01", dryRun=False)
 
         filled = Decimal(0)
         while filled < Decimal("0.01"):  # One order may be filled in parts.
             fill = (await socket.next("trades"))["trades"]["trade"]
-            if fill is not None:
+            if fill is not None and fill["exchangeOrderId"] not in known:
                 assert (fill["symbolName"], fill["side"]) == ("BTC/USD", "BUY")
                 filled += Decimal(fill["quantity"])
         assert filled == Decimal("0.01")
@@ -138,8 +152,8 @@ async def test_market_data_streams(demo: DemoProcess) -> None:
 
 async def test_admins_watch_the_services(demo: DemoProcess, admin: httpx.Client) -> None:
     async with socket_of(demo, "admin@fullon") as socket:
-        await socket.subscribe("services", "subscription { services(snapshot: false) { cursor service { name state } } }")
-        await asyncio.sleep(1)
+        await socket.subscribe("services", "subscription { services { cursor service { name state } } }")
+        await socket.next("services")  # What is true now is told, and whatever comes after it will be.
         restart = "mutation { restartService(input: { name: TICKER }) { service { state } } }"
         await asyncio.to_thread(data_of, admin, restart)
 
@@ -164,7 +178,7 @@ async def test_admins_watch_the_services(demo: DemoProcess, admin: httpx.Client)
 )
 async def test_a_stream_that_may_not_be_is_refused_and_the_socket_stays(demo: DemoProcess, query: str) -> None:
     token = await asyncio.to_thread(demo.token, "trader@fullon")
-    async with connect(demo.url.replace("http", "ws", 1) + "/graphql", subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
+    async with socket_to(demo.url) as socket:
         await socket.send(json.dumps({"type": "connection_init", "payload": {"token": token}}))
         assert json.loads(await socket.recv())["type"] == "connection_ack"
         await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": query}}))

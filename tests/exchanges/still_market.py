@@ -62,7 +62,7 @@ def event(
 async def collect(stream: AsyncGenerator[list[T], None], enough: Callable[[list[T]], bool]) -> list[T]:
     """Everything a stream yields until it is enough; then the stream is closed."""
     seen: list[T] = []
-    async with asyncio.timeout(15), aclosing(stream) as batches:
+    async with asyncio.timeout(60), aclosing(stream) as batches:
         async for batch in batches:
             seen += batch
             if enough(seen):

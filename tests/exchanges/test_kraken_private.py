@@ -50,7 +50,7 @@ async def kraken(paper: PaperExchange) -> AsyncIterator[ExchangeAdapter]:
 async def collect(stream: AsyncGenerator[list[T], None], enough: Callable[[list[T]], bool]) -> list[T]:
     """Everything a stream yields until it is enough; then the stream is closed."""
     seen: list[T] = []
-    async with asyncio.timeout(10), aclosing(stream) as batches:
+    async with asyncio.timeout(60), aclosing(stream) as batches:
         async for batch in batches:
             seen += batch
             if enough(seen):
@@ -95,7 +95,7 @@ async def test_more_fills_than_a_page_are_all_fetched_once(paper: PaperExchange,
 
 
 async def test_balances_tell_what_open_orders_hold_back(kraken: ExchangeAdapter) -> None:
-    async with asyncio.timeout(10), aclosing(kraken.stream_balances(7)) as batches:
+    async with asyncio.timeout(60), aclosing(kraken.stream_balances(7)) as batches:
         first = {balance.currency: balance for balance in await anext(batches)}
         await kraken.place_order(REST)
         async for batch in batches:

@@ -42,7 +42,7 @@ async def test_every_increment_leads_to_the_checksum_it_names(symbol: str, depth
     asks: dict[str, str] = {}
     kinds: list[str] = []
     async with (
-        asyncio.timeout(30),
+        asyncio.timeout(60),
         open_paper(PaperOptions(source=SOURCE)) as paper,
         aiohttp.ClientSession() as session,
         session.ws_connect(paper.url + "/ws/v2") as socket,

@@ -42,12 +42,12 @@ async def kraken(paper: PaperExchange) -> AsyncIterator[Any]:
 
 
 async def within(answer: Awaitable[T]) -> T:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await answer
 
 
 async def subscribed_to_executions(paper: PaperExchange, kraken: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while ("executions", KEY, "") not in paper.hub.topics:
             await kraken.fetch_time()
 

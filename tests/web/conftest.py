@@ -7,18 +7,20 @@ import queue
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
+from tests.e2e.running import PATIENT, lines_of
+
 AXE: Final = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-READY_S: Final = 90.0
+WAIT_MS: Final = 60_000
+READY_S: Final = 200.0
 BROWSER: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # A browser without them asks its maker's hosts at every start; as root it cannot build its sandbox.
 FLAGS: Final = [
@@ -29,8 +31,9 @@ FLAGS: Final = [
     "--disable-sync",
     "--disable-quic",
     "--no-first-run",
+    "--disable-dev-shm-usage",  # A container's /dev/shm may be too small for a page.
 ]
-expect.set_options(timeout=30_000)  # Milliseconds a page may take to show what is asked: a limit, not a wait.
+expect.set_options(timeout=WAIT_MS)  # Milliseconds a page may take to show what is asked: a limit, not a wait.
 
 
 def start_demo(folder: Path, port: int = 0, *words: str, **settings: str) -> tuple[subprocess.Popen[str], str]:
@@ -38,28 +41,21 @@ def start_demo(folder: Path, port: int = 0, *words: str, **settings: str) -> tup
     command = [sys.executable, "-m", "fullon_master_api", "demo", "--port", str(port), "--data-dir", str(folder), *words]
     log = (folder / "demo.log").open("a", encoding="utf-8")
     with log:
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **settings})
-    lines: queue.Queue[str] = queue.Queue()
-    output = server.stdout
-    assert output is not None
-
-    def read() -> None:
-        for line in output:
-            lines.put(line)
-        lines.put("")
-        output.close()
-
-    threading.Thread(target=read, daemon=True).start()
-    while line := lines.get(timeout=READY_S):
-        if line.startswith("Ready: "):
-            return server, line.removeprefix("Ready: ").strip()
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=PATIENT | os.environ | settings)
+    lines = lines_of(server)
+    try:
+        while line := lines.get(timeout=READY_S):
+            if line.startswith("Ready: "):
+                return server, line.removeprefix("Ready: ").strip()
+    except queue.Empty:
+        server.kill()
     raise RuntimeError(f"the demo ended with {server.wait()}: {(folder / 'demo.log').read_text(encoding='utf-8')[-2000:]}")
 
 
 def stop_demo(server: subprocess.Popen[str]) -> int:
     """Tell it to end, and its exit code."""
     server.terminate()
-    return server.wait(timeout=30)
+    return server.wait(timeout=WAIT_MS / 1000)
 
 
 # Of a module, not of the session: as long as Playwright is open, this thread counts as one with a running event loop, and the
@@ -69,7 +65,7 @@ def browser() -> Iterator[Browser]:
     if BROWSER is None:
         pytest.skip("no Chromium on this machine: install Debian's `chromium` to run the browser tests")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS, timeout=3 * WAIT_MS)
         yield chromium
         chromium.close()
 
@@ -102,17 +98,23 @@ class Watched:
 
     def open(self, path: str) -> Page:
         page = self.context.new_page()
-        page.set_default_timeout(30_000)
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.goto(self.url + path)
         return page
 
 
+def new_context(browser: Browser, **options: Any) -> BrowserContext:
+    """A context in which every wait has the tests' own limit."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(WAIT_MS)
+    return context
+
+
 @contextmanager
 def visiting(browser: Browser, url: str) -> Iterator[Watched]:
     """A visitor of that server, who must have met no fault when they leave."""
-    context = browser.new_context(viewport={"width": 1400, "height": 860})
+    context = new_context(browser, viewport={"width": 1400, "height": 860})
     watched = Watched(context, url)
     yield watched
     context.close()

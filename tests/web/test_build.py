@@ -21,7 +21,7 @@ def _build(kind: str, source: Path, target: Path) -> Path:
     """What hatchling makes of `source`, with a PATH that has no Node and npm pointed at nothing."""
     environment = {**os.environ, "PATH": os.defpath, "npm_config_registry": "http://127.0.0.1:9"}
     command = [sys.executable, "-m", "hatchling", "build", "--target", kind, "--directory", str(target)]
-    run = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    run = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert run.returncode == 0, run.stderr
     (made,) = target.glob("*.whl" if kind == "wheel" else "*.tar.gz")
     return made

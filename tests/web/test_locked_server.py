@@ -101,7 +101,6 @@ def test_the_dashboard_asks_watches_and_trades(visitor: Watched) -> None:
             refused.append(str(answer.request.post_data))
 
     page = visitor.context.new_page()
-    page.set_default_timeout(60_000)
     page.on("response", check)
     page.goto(visitor.url)
     _sign_in(page, "trader@fullon")
@@ -140,7 +139,7 @@ def _second_factor(folder: Path, *options: str) -> str:
     """What `fullon user totp` says of the trader."""
     command = [sys.executable, "-m", "fullon_master_api", "user", "totp", *options, "trader@fullon"]
     run = subprocess.run(
-        command, env={**os.environ, "DATA_DIR": str(folder)}, capture_output=True, text=True, timeout=120, check=False
+        command, env={**os.environ, "DATA_DIR": str(folder)}, capture_output=True, text=True, timeout=200, check=False
     )
     assert run.returncode == 0, run.stderr
     return run.stdout

@@ -46,7 +46,7 @@ T = TypeVar("T")
 async def hear(bus: Bus, topic: str, act: Callable[[], Awaitable[object]], count: int = 1) -> list[Record]:
     """The first `count` messages of `topic` that `act` causes."""
     got: list[Record] = []
-    async with asyncio.timeout(10), bus.subscribe(topic, delivery=Delivery.QUEUE) as mailbox:
+    async with asyncio.timeout(60), bus.subscribe(topic, delivery=Delivery.QUEUE) as mailbox:
         await act()
         async for _topic, message in mailbox:
             got.append(message)
@@ -56,7 +56,7 @@ async def hear(bus: Bus, topic: str, act: Callable[[], Awaitable[object]], count
 
 
 async def wait_until(read: Callable[[], Awaitable[T]], answer: T) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await read() != answer:
             await asyncio.sleep(0.01)
 

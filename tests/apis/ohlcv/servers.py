@@ -67,7 +67,7 @@ def postgres_server() -> Generator[str]:
 
 
 def _wait_ready(server: subprocess.Popen[bytes], port: int, folder: Path) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while "ready to accept connections" not in (folder / "log").read_text(errors="replace"):
         assert server.poll() is None, (folder / "log").read_text(errors="replace")
         assert time.monotonic() < until, (folder / "log").read_text(errors="replace")

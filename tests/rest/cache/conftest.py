@@ -26,6 +26,9 @@ from tests.servers import redis_server, redis_url
 
 __all__ = ["redis_server", "redis_url"]
 
+WITHIN_S = 60.0
+"""Whatever is waited for comes within this, or the test fails: a limit, not a wait."""
+
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
 TRADER = Principal(uid=1, mail="trader@fullon", role=Role.USER, scopes=frozenset({Scope.READ, Scope.WRITE}))
@@ -102,7 +105,7 @@ class Client:
         await self.socket.send(message if isinstance(message, str | bytes) else orjson.dumps(message).decode())
 
     async def receive(self) -> Any:
-        return orjson.loads(await asyncio.wait_for(self.socket.recv(), 10))
+        return orjson.loads(await asyncio.wait_for(self.socket.recv(), WITHIN_S))
 
     async def open(self, action: str, **params: Any) -> str:
         """Start a stream; its key."""
@@ -130,7 +133,7 @@ class House:
         self, path: str, token: str | None = "trader", headers: dict[str, str] | None = None
     ) -> AsyncIterator[Client]:
         query = "" if token is None else f"?token={token}"
-        async with connect(f"{self.url}{path}{query}", additional_headers=headers) as socket:
+        async with connect(f"{self.url}{path}{query}", additional_headers=headers, open_timeout=WITHIN_S) as socket:
             yield Client(socket)
 
 

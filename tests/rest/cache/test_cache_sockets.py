@@ -16,7 +16,7 @@ from fullon_master_api.rest.cache.app import TYPED
 from fullon_master_api.rest.cache.generic import ENDPOINT
 from tests.apis.cache.records import balance, candle, order, position, tick, trade
 from tests.bus.redis_server import RedisServer
-from tests.rest.cache.conftest import Client, House, open_house
+from tests.rest.cache.conftest import WITHIN_S, Client, House, open_house
 
 both_shapes = pytest.mark.parametrize("house_url", ["memory", "redis"], indirect=True)
 
@@ -54,7 +54,7 @@ async def push(client: Client) -> Any:
 
 async def until_listened(house: House, topics: int) -> None:
     """A stream's place on the bus is taken after its confirmation was sent, and given up after its socket closed."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WITHIN_S):
         while house.bus.health().topics_listened != topics:
             await asyncio.sleep(0.01)
 
@@ -415,7 +415,7 @@ async def test_streams_outlive_a_redis_that_forgets_and_call_no_position_closed_
                 server.stop()
                 await asyncio.sleep(0.3)  # How long it is away.
                 server.start()
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(WITHIN_S):
                     while house.bus.health().gaps == 0:
                         await asyncio.sleep(0.01)
                 await house.cache.tickers.set(tick(last="2", event_ns=2, received_ns=2))

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from fullon_master_api.bus import ticker_topic
 from fullon_master_api.model import Gap, Ticker
 from tests.apis.cache.records import tick
-from tests.rest.cache.conftest import Client, House
+from tests.rest.cache.conftest import WITHIN_S, Client, House
 
 PATH = "/ws/tickers/me"
 ROW = {
@@ -180,7 +180,7 @@ async def test_a_closed_socket_leaves_nothing_behind(house: House) -> None:
     async with house.client(PATH) as client:
         await start(client, "s", ["BTC/USD", "ETH/USD"])
         assert house.bus.health().topics_listened == 2
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN_S):
         while house.bus.health().topics_listened:
             await asyncio.sleep(0.01)
 

@@ -24,6 +24,9 @@ from tests.rest.ohlcv.conftest import DAY_S, NS, PEOPLE, READER
 KEY = ("kraken", "BTC/USD")
 
 
+WITHIN_S = 60.0
+
+
 class QuietServer(uvicorn.Server):
     """A server inside a test: the signals stay pytest's."""
 
@@ -45,7 +48,7 @@ async def url(app: FastAPI) -> AsyncIterator[str]:
 
 
 async def receive(client: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN_S):
         message: dict[str, Any] = json.loads(await client.recv(), parse_float=str)
     assert message.pop("timestamp").endswith("Z")
     return message
@@ -185,7 +188,7 @@ async def test_a_socket_without_a_good_token_is_closed_before_any_data(url: str,
 
 
 async def test_a_socket_ends_with_its_token(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    brief = Principal(uid=2, mail=READER.mail, role=READER.role, scopes=READER.scopes, expires_s=time() + 1)
+    brief = Principal(uid=2, mail=READER.mail, role=READER.role, scopes=READER.scopes, expires_s=time() + 5)
     monkeypatch.setitem(PEOPLE, "brief", brief)
     async with connect(f"{url}?token=brief") as client:
         await ask(client, type="trade_live")
