@@ -32,7 +32,8 @@ env: $(STAMP) ## Make .venv in this checkout and install everything, nothing sta
 # uv installs in a tenth of the time; where it cannot be had or fails, pip does the same.
 $(STAMP): pyproject.toml $(PAGES)
 	@for python in $(PYTHONS); do \
-	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found="$$python"; break; fi; \
+	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then found="$$python"; break; fi; \
 	done; \
 	if [ -z "$${found:-}" ]; then echo "no Python >= 3.11 found: install one, and its venv module"; exit 1; fi; \
 	[ -x $(BIN)/python ] || "$$found" -m venv $(VENV)

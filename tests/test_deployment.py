@@ -9,7 +9,6 @@ import secrets
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from pydantic import AliasChoices
 
 from fullon_master_api.settings import Settings
 from fullon_master_api.transport.figures import GAUGES
+from tests.servers import free_port
 
 ROOT: Final = Path(__file__).parent.parent
 KUBERNETES: Final = sorted((ROOT / "deploy" / "kubernetes").glob("*.yaml"))
@@ -266,10 +266,7 @@ def test_the_steps_of_the_image_give_a_server_with_pages_and_queries(tmp_path: P
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
 
     pairs = dict(pair.split("=", 1) for pair in shlex.split(moved(_one(last, "ENV"))))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    pairs |= {"PATH": pairs["PATH"].replace("$PATH", os.defpath), "HOST": "127.0.0.1", "PORT": port}
+    pairs |= {"PATH": pairs["PATH"].replace("$PATH", os.defpath), "HOST": "127.0.0.1", "PORT": str(free_port())}
     pairs |= {"JWT_SECRET_KEY": secrets.token_urlsafe(48), "HOME": str(tmp_path)}
     home = tmp_path / "var/lib/fullon"
     fullon = str(tmp_path / "opt/fullon/bin/fullon")

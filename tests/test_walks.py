@@ -119,7 +119,10 @@ PLACE: Final = gql("""
 async def test_a_trader_walks_from_login_to_fill_over_graphql(demo: DemoProcess) -> None:
     token = await asyncio.to_thread(demo.token, TRADER)
     transport = WebsocketsTransport(
-        demo.url.replace("http", "ws", 1) + "/graphql", init_payload={"authorization": f"Bearer {token}"}, ack_timeout=WITHIN_S
+        demo.url.replace("http", "ws", 1) + "/graphql",
+        init_payload={"authorization": f"Bearer {token}"},
+        connect_timeout=WITHIN_S,
+        ack_timeout=WITHIN_S,
     )
     async with Client(transport=transport, execute_timeout=WITHIN_S) as session, asyncio.timeout(2 * WITHIN_S):
         while len(candles := (start := await session.execute(START))["symbol"]["candles"]) < 10:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,17 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.servers import free_port
+
 pytestmark = pytest.mark.slow  # Each starts servers and commands as processes of their own.
 
 WAIT_S = 120.0
 PASSWORD = "a password of this test"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Daemon:

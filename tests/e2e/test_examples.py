@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import DemoProcess
+from tests.e2e.running import PATIENT, DemoProcess
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("example_*.py"))
 
@@ -17,7 +17,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("example_*.py"))
 def run_example(path: Path, url: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"FULLON_URL": url}
     command = [sys.executable, str(path)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])
@@ -51,7 +51,9 @@ def test_the_original_eight_and_ours_are_there() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1500)  # Some twenty servers are started, two at a time.
 def test_all_examples_run_with_servers_of_their_own_and_leave_nothing_behind(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "FULLON_URL"} | {"TMPDIR": str(tmp_path)}
+    environment = (
+        {name: value for name, value in os.environ.items() if name != "FULLON_URL"} | PATIENT | {"TMPDIR": str(tmp_path)}
+    )
     command = [sys.executable, str(EXAMPLES[0].parent / "run_all_examples.py")]
 
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1400, check=False)

@@ -231,7 +231,7 @@ async def test_an_expired_token_opens_no_socket(demo: DemoProcess) -> None:
         await socket.send(json.dumps({"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}}))
         assert await closed(socket) == 4403
     cache = demo.url.replace("http", "ws", 1) + f"/api/v1/cache/ws/tickers/me?token={token}"
-    async with websockets.connect(cache) as socket:
+    async with websockets.connect(cache, open_timeout=60) as socket:
         assert await closed(socket) == 1008
 
 
@@ -243,7 +243,9 @@ async def closed(socket: ClientConnection) -> int:
 
 
 def connect(demo: DemoProcess, **options: Any) -> Any:
-    return websockets.connect(demo.url.replace("http", "ws", 1) + "/graphql", subprotocols=[PROTOCOL], close_timeout=1, **options)
+    return websockets.connect(
+        demo.url.replace("http", "ws", 1) + "/graphql", subprotocols=[PROTOCOL], close_timeout=1, open_timeout=60, **options
+    )
 
 
 async def test_forged_tokens_do_not_open_a_socket(demo: DemoProcess) -> None:
@@ -292,7 +294,7 @@ async def test_a_message_that_nests_too_deep_closes_its_socket_only(demo: DemoPr
 @pytest.mark.slow
 async def test_500_sockets_that_say_nothing_are_closed_and_others_are_served(demo: DemoProcess, trader: httpx.Client) -> None:
     async with AsyncExitStack() as stack:
-        idle = [await stack.enter_async_context(connect(demo, open_timeout=60)) for _ in range(IDLE_SOCKETS)]
+        idle = [await stack.enter_async_context(connect(demo)) for _ in range(IDLE_SOCKETS)]
         assert trader.post("/graphql", json={"query": "{ me { mail } }"}).json() == {"data": {"me": {"mail": "trader@fullon"}}}
         codes = [await closed(socket) for socket in idle]
 

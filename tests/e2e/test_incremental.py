@@ -22,7 +22,7 @@ def whole(trader: httpx.Client) -> Any:
 
 
 def test_candles_that_may_come_later_do_and_make_the_same_whole(trader: httpx.Client) -> None:
-    until = time.monotonic() + 80
+    until = time.monotonic() + 120
     while not all(len(node["candles"]) == 3 for node in whole(trader)):
         assert time.monotonic() < until, "the demo has collected no candles"
         time.sleep(0.2)

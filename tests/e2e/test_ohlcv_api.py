@@ -34,7 +34,7 @@ def reader(demo: DemoProcess) -> Iterator[httpx.Client]:
     with demo.client("trader@fullon") as trader:
         key = data_of(trader, MADE)["createApiKey"]["key"]
     with httpx.Client(base_url=f"{demo.url}{HOME}", headers={"X-API-Key": key}, timeout=ANSWER_S) as client:
-        until = time.monotonic() + 90
+        until = time.monotonic() + 120
         while len(rows_of(client, "/candles/kraken/BTC/USD/1m", "candles")) < 3:
             assert time.monotonic() < until, "no three candles"
             time.sleep(0.2)

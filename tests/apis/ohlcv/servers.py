@@ -13,6 +13,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.servers import free_port
+
 BINARIES = ("pginstall18", "pginstall")
 
 
@@ -40,9 +42,7 @@ def postgres_server() -> Generator[str]:
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     options: list[str | Path] = [
         "-h",
         "127.0.0.1",
@@ -62,7 +62,7 @@ def postgres_server() -> Generator[str]:
         yield f"postgresql://postgres@127.0.0.1:{port}"
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
 
 
