@@ -12,6 +12,7 @@ import pytest
 import strawberry
 
 from fullon_master_api.executor.fields import answered, batched, rooted
+from fullon_master_api.executor.loading import load_batched
 
 
 @strawberry.enum
@@ -183,6 +184,24 @@ async def test_a_failing_sibling_cancels_the_batch_that_nobody_waits_for_any_mor
     assert result.errors is not None
     assert [error.message for error in result.errors] == ["required"]
     assert ctx.calls == [("cancelled", 4, {})]
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_row_that_comes_after_all_others_were_canceled_is_answered(turns: int) -> None:
+    """Also while the call that they wanted is still put together, or has just been given up."""
+    ctx = Ctx()
+    node = object()
+    first = [asyncio.create_task(load_batched(leaves, number, ctx, node, {})) for number in (1, 2)]
+    for _turn in range(turns):
+        await asyncio.sleep(0)
+    for task in first:
+        task.cancel()
+    late = [asyncio.create_task(load_batched(leaves, number, ctx, node, {})) for number in (3, 4)]
+
+    async with asyncio.timeout(30):
+        assert await asyncio.gather(*late) == [Leaf(9), Leaf(12)]
+    await asyncio.wait(first)
+    assert ctx.loaders == {}
 
 
 def test_the_printed_schema_shows_arguments_descriptions_and_names() -> None:

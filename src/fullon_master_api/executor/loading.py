@@ -32,13 +32,17 @@ def check_batch(resolver: BatchResolver, answers: Any, count: int) -> list[Any]:
 
 
 class Batch:
-    """The rows of one field that wait for one call; it owns the task that makes it and ends with its last reader."""
+    """The rows of one field that wait for one call; it owns the task that makes it and ends with its last reader.
 
-    def __init__(self, resolver: BatchResolver, ctx: Any, arguments: Mapping[str, Any], on_sent: Callable[[], None]) -> None:
+    `on_closed` is called once: when the call is made, or when nobody waits for it any more. No row may come after that.
+    """
+
+    def __init__(self, resolver: BatchResolver, ctx: Any, arguments: Mapping[str, Any], on_closed: Callable[[], None]) -> None:
         self._resolver = resolver
         self._ctx = ctx
         self._arguments = arguments
-        self._on_sent = on_sent
+        self._on_closed = on_closed
+        self._is_closed = False
         self._parents: list[Any] = []
         self._readers: list[asyncio.Future[Any]] = []
         self._waiting = 0
@@ -59,16 +63,26 @@ class Batch:
         finally:
             self._waiting -= 1
             if self._waiting == 0 and not self._task.done():
+                self._close()
                 self._task.cancel()
 
-    async def _send(self) -> None:
+    def _close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._on_closed()
+
+    async def _assemble(self) -> None:
+        """Until no row has come for some turns."""
         idle, seen = 0, 0
         while idle < IDLE_TURNS:
             idle = idle + 1 if len(self._parents) == seen else 0
             seen = len(self._parents)
             await asyncio.sleep(0)
-        self._on_sent()
+
+    async def _send(self) -> None:
         try:
+            await self._assemble()
+            self._close()
             answers = self._resolver(self._parents, self._ctx, **self._arguments)
             if isawaitable(answers):
                 answers = await answers
@@ -87,7 +101,7 @@ class Batch:
 async def load_batched(resolver: BatchResolver, parent: Any, ctx: Any, node: object, arguments: Mapping[str, Any]) -> Any:
     """Answer one row together with all rows that select the same field node in the same turns of the loop.
 
-    `ctx.loaders` holds a batch only until it is sent: nothing is remembered between levels or events.
+    `ctx.loaders` holds a batch only until it is sent or left by all: nothing is remembered between levels or events.
     """
     key = (resolver, id(node))
     loaders: dict[Any, Any] = ctx.loaders
