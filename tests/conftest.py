@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import Final
 
 import pytest
@@ -23,6 +24,10 @@ settings.register_profile(
     "gateway", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=os.environ.get("PROFILE") == "ci"
 )
 settings.load_profile("gateway")
+
+# A shell that runs the tests in its background has SIGINT ignored, and so would have every process that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Drawn with all locals, as structlog does by default, a traceback can take longer than the lease of the service that failed.
 structlog.configure(

@@ -72,7 +72,7 @@ def test_the_command_says_which_version_is_installed(tmp_path: Path) -> None:
 def test_help_and_completion_do_not_wait_for_what_only_a_server_needs() -> None:
     heavy = ("ccxt", "sqlalchemy", "strawberry", "graphql", "fastapi", "pydantic", "aiohttp", "uvicorn", "pyarrow")
     code = f"import sys, fullon_master_api.cli; print([name for name in {heavy!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250, check=True)
 
     assert done.stdout.strip() == "[]"
 
@@ -226,7 +226,7 @@ def test_a_bad_setting_is_said_and_not_traced(tmp_path: Path) -> None:
     env = os.environ | {"PORT": "not a port", "DATA_DIR": str(tmp_path)}
 
     done = subprocess.run(
-        [sys.executable, "-m", "fullon_master_api", "serve"], env=env, capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-m", "fullon_master_api", "serve"], env=env, capture_output=True, text=True, timeout=250, check=False
     )
 
     assert done.returncode != 0

@@ -180,7 +180,7 @@ def test_units_hold_for_systemd(tmp_path: Path) -> None:
         (tmp_path / path.name).write_text(path.read_text(encoding="utf-8").replace("/opt/fullon/bin/fullon", here))
     command = ["systemd-analyze", "verify", "--man=no", *map(str, sorted(tmp_path.iterdir()))]
 
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
 
     ours = [line for line in done.stderr.splitlines() if "fullon-" in line]
     assert (done.returncode, ours) == (0, []), done.stderr

@@ -353,7 +353,7 @@ def test_nothing_happens_at_import() -> None:
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
         names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     run = subprocess.run(
-        [sys.executable, "-B", "-c", IMPORT_ALL, str(PACKAGE), *names], capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-B", "-c", IMPORT_ALL, str(PACKAGE), *names], capture_output=True, text=True, timeout=250, check=False
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.split("\n") == ["", ""]

@@ -17,7 +17,7 @@ import httpx
 from fullon_master_api.apis.orm import Secrets, open_orm
 from fullon_master_api.apis.orm.demo import install_demo
 from fullon_master_api.auth.passwords import open_passwords
-from tests.e2e.running import ANSWER_S, lines_of
+from tests.e2e.running import ANSWER_S, STOP_S, lines_of
 
 READY_S = 600.0
 
@@ -36,7 +36,12 @@ def command(*words: str, env: dict[str, str], log: Path) -> Iterator[tuple[subpr
         yield process, line.removeprefix("Ready: ").strip()
     finally:
         process.send_signal(signal.SIGTERM)
-        code = process.wait(timeout=ANSWER_S)
+        try:
+            code = process.wait(timeout=STOP_S)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                process.wait()
     assert code == 0, log.read_text()[-3000:]
 
 

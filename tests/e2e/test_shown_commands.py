@@ -83,7 +83,7 @@ def test_the_secrets_that_the_documents_make_are_taken() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=100,
+        timeout=250,
     )
     jwt_secret_key, credentials_key = made.stdout.split()
 
@@ -95,7 +95,7 @@ def test_the_secrets_that_the_documents_make_are_taken() -> None:
 
 def test_the_settings_that_are_written_for_compose_are_all_that_it_asks_for(tmp_path: Path) -> None:
     text = block("docs/DEPLOYMENT.md", "docker compose up --detach --wait")
-    subprocess.run(["bash", "-euc", text[: text.index("docker ")]], cwd=tmp_path, env=environment(), check=True, timeout=100)
+    subprocess.run(["bash", "-euc", text[: text.index("docker ")]], cwd=tmp_path, env=environment(), check=True, timeout=250)
     written = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text(encoding="utf-8").splitlines())
 
     asked = set(re.findall(r"\$\{(\w+):\?", (ROOT / "compose.yaml").read_text(encoding="utf-8")))

@@ -137,7 +137,6 @@ def test_closed_sockets_are_opened_again_with_a_new_login(demo: DemoProcess, adm
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_watching_goes_on_after_the_server_came_back(tmp_path: Path) -> None:
     port = str(free_port())
     first = DemoProcess.start(tmp_path, "--port", port)
@@ -215,7 +214,7 @@ def test_a_shell_completes_actions_services_and_symbols(demo: DemoProcess, words
         env=os.environ | environment(demo.url, TRADER) | asked,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
     )
 

@@ -58,7 +58,6 @@ def run(command: list[str | Path], folder: Path) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_typescript_is_generated_and_compiles(tmp_path: Path) -> None:
     script = Path(__file__).parent / "typed" / "typescript.mjs"
     made = run([NODE, script, PACKAGES.parent, SCHEMA, OPERATIONS, tmp_path], tmp_path)

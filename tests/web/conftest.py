@@ -55,7 +55,12 @@ def start_demo(folder: Path, port: int = 0, *words: str, **settings: str) -> tup
 def stop_demo(server: subprocess.Popen[str]) -> int:
     """Tell it to end, and its exit code."""
     server.terminate()
-    return server.wait(timeout=WAIT_MS / 1000)
+    try:
+        return server.wait(timeout=2 * WAIT_MS / 1000)
+    finally:
+        if server.returncode is None:
+            server.kill()
+            server.wait()
 
 
 # Of a module, not of the session: as long as Playwright is open, this thread counts as one with a running event loop, and the

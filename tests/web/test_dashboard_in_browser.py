@@ -76,21 +76,20 @@ NOTE_MESSAGES: Final = """() => {
   new MutationObserver(note).observe(card, { characterData: true, childList: true, subtree: true });
 }"""
 
-# How many controls a page shows that can be used now, and how many of them had the focus when this was asked; what has it without
-# a line of two pixels around it; whether it has gone through the page once.
+# How many controls a page shows that can be used now, and which of them never had the focus when this was asked; what has it
+# without a line of two pixels around it.
 FOCUSED: Final = """() => {
   window.reached ??= new Set();
   const at = document.activeElement;
   const outside = at === null || at === document.body;
   const { outlineStyle, outlineWidth } = getComputedStyle(outside ? document.body : at);
   const plain = !outside && (outlineStyle === "none" || parseFloat(outlineWidth) < 2);
-  const again = window.reached.has(at) || (outside && window.reached.size > 0);
   if (!outside) window.reached.add(at);
   const controls = [...document.querySelectorAll("button, input, select, a[href]")].filter(
     (one) => one.checkVisibility() && !one.disabled && one.tabIndex >= 0,
   );
   const missed = controls.filter((one) => !window.reached.has(one)).map((one) => one.outerHTML);
-  return { controls: controls.length, missed, plain: plain ? at.outerHTML : null, again };
+  return { controls: controls.length, missed, plain: plain ? at.outerHTML : null };
 }"""
 
 PLACE: Final = "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } userErrors { message } } }"
@@ -396,12 +395,14 @@ def test_the_tab_key_reaches_every_control_and_each_shows_that_it_has_the_focus(
     page = _dashboard(visitor, "admin@fullon")
     expect(page.locator("[data-service=ACCOUNT]")).to_be_visible()
     page.evaluate("() => document.activeElement.blur()")
+    page.wait_for_function(f"() => ({FOCUSED})().controls > 20")
     focused = page.evaluate(FOCUSED)
-    assert focused["controls"] > 20
-    while not focused["again"]:
+    for _ in range(5 * focused["controls"]):  # What the page shows late, the chart's own link too, is reached in a later round.
         page.keyboard.press("Tab")
         focused = page.evaluate(FOCUSED)
         assert focused["plain"] is None
+        if not focused["missed"]:
+            break
     assert focused["missed"] == []
 
 
@@ -425,7 +426,6 @@ def test_no_serious_fault_of_accessibility_and_no_sideways_scroll(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_hundred_markets_move_in_a_pane_of_their_own_and_the_keyboard_reaches_the_last(
     browser: Browser, tmp_path: Path
 ) -> None:
