@@ -1,11 +1,12 @@
 """The hostile half of `executor.py`: what 500 new documents a second do to the answers of a document that is known.
 
 The server has our real schema, tokens and SQLite store. One process asks the known document at a steady rate and measures, from
-the moment at which a request was due to its answer; another sends valid documents that nobody sent before, dear to read and cheap
-to run. Both are other processes than the server. What the server has saved up for reading new documents is spent first, so
-that what is measured could go on for ever.
+the moment at which a request was due to its answer. Another sends documents that nobody sent before: wide, deep, of fragments
+that spread one another, about the schema, wrong, and past the limits. Of each round one half is without them; the p99 ratio is
+the median of the rounds'. A third process is a newcomer: another user, who asks an honest document, new each time, and waits for
+its answer.
 
-    python benchmarks/executor_hostile.py flood PORT TOKEN SECONDS
+    python benchmarks/executor_hostile.py flood|newcomer PORT TOKEN SECONDS
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 import orjson
 
@@ -28,11 +31,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.executor_http import HERE, LONGEST_QUIET_S, Peer, running
 
 KNOWN = "{ me { userId mail } }"
-KNOWN_RATE = 100
-FLOOD_RATE = 500
-FIELDS, FIELDS_SPENDING = 20, 400
+KNOWN_RATE, FLOOD_RATE, NEWCOMER_RATE = 100, 500, 2
 CONNECTIONS, FLOOD_CONNECTIONS = 8, 64
 SAMPLES_MIN = 200
+SETTLED_S = 1.5
+"""The flood goes on so long before it is measured: the server then has nothing saved up for reading new documents."""
 
 
 @dataclass
@@ -79,66 +82,151 @@ async def read_answer(reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0]))
 
 
-def new_document(turn: int, count: int = FIELDS) -> str:
-    """Valid, and never sent before: its names are of this moment."""
-    name = f"n{time.time_ns()}_{turn}"
-    fields = " ".join(f"{name}_{number}: mail" for number in range(count))
-    return f"query {name} {{ me {{ {fields} }} }}"
+# ---- documents ---------------------------------------------------------------------------------------------------------
+
+
+def wide(name: str) -> str:
+    return f"query {name} {{ me {{ " + " ".join(f"{name}_{n}: mail" for n in range(400)) + " } }"
+
+
+def wide_of_objects(name: str) -> str:
+    symbol = 'symbol(exchange: "kraken", symbol: "C7/USD") { symbol base quote priceDecimals ticker { bid ask last } }'
+    return f"query {name} {{ " + " ".join(f"{name}_{n}: {symbol}" for n in range(60)) + " }"
+
+
+def deep(name: str) -> str:
+    below = "bots(first: 1) { nodes { user { "
+    return f"query {name} {{ me {{ {below * 4}{name}: mail{' } } }' * 4} }} }}"
+
+
+def spreading(name: str) -> str:
+    links = "".join(
+        f" fragment F{n} on Query {{ {' '.join(f'...F{m}' for m in range(n + 1, 25))} {name}_{n}: __typename }}"
+        for n in range(25)
+    )
+    return f"query {name} {{ ...F0 }}{links}"
+
+
+def repeating(name: str) -> str:
+    return f"query {name} {{ " + "me { mail name } " * 40 + "}"
+
+
+def wrong(name: str) -> str:
+    return f"query {name} {{ me {{ " + " ".join(f"mial{name}{n}" for n in range(40)) + " } }"
+
+
+def past_the_limits(name: str) -> str:
+    return f"query {name} {{ " + " ".join(f"{name}_{n}: __typename" for n in range(1_200)) + " }"
+
+
+def asking_the_schema(name: str) -> str:
+    fields = "fields { name type { name kind ofType { name } } args { name } }"
+    return f"query {name} {{ __schema {{ types {{ name {fields} }} }} }}"
+
+
+HOSTILE = (wide, wide_of_objects, deep, spreading, repeating, wrong, past_the_limits, asking_the_schema)
+
+
+def hostile(turn: int) -> str:
+    return HOSTILE[turn % len(HOSTILE)](f"n{time.time_ns()}_{turn}")
+
+
+def honest(turn: int) -> str:
+    nodes = "nodes { symbol base quote ticker { bid ask last } }"
+    return f"query n{time.time_ns()}_{turn} {{ symbols(first: 5) {{ {nodes} }} }}"
+
+
+# ---- rounds ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Told:
+    """What the other processes said at their end."""
+
+    answers: Counter[str] = field(default_factory=Counter)
+    rates: list[float] = field(default_factory=list)
+    newcomer: Served = field(default_factory=Served)
+
+
+@contextmanager
+def asked_by(kind: str, peer: Peer, seconds: float) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Another process that asks; the callable waits for its end and gives what it says."""
+    words = [sys.executable, __file__, kind, str(peer.port), peer.token, str(seconds)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    told = process.stdout
+    assert told is not None
+
+    def end() -> dict[str, Any]:
+        said = told.readline()
+        assert process.wait(LONGEST_QUIET_S) == 0
+        return dict(json.loads(said))
+
+    try:
+        assert told.readline() == "began\n"
+        yield end
+    finally:
+        process.kill()
+        process.wait()
+        told.close()
+
+
+def flooded(peer: Peer, other: Peer, seconds: float, told: Told) -> Served:
+    """The known document while the flood and the newcomer ask."""
+    with ExitStack() as stack:
+        flood = stack.enter_context(asked_by("flood", peer, seconds + SETTLED_S))
+        time.sleep(SETTLED_S)
+        newcomer = stack.enter_context(asked_by("newcomer", other, seconds))
+        served = asyncio.run(ask(peer, lambda _turn: KNOWN, KNOWN_RATE, seconds))
+        end, honest_end = flood(), newcomer()
+    told.answers.update(end["answers"])
+    told.rates.append(end["rate"])
+    told.newcomer.answers.update(honest_end["answers"])
+    told.newcomer.seconds += honest_end["seconds"]
+    return served
 
 
 def compare_hostile(folder: Path, rounds: int, seconds: float) -> dict[str, object]:
-    """The known document's p99 in milliseconds without and with the flood, by turns, and their ratio."""
+    """The known document's p99 in milliseconds without and with the flood, by turns, and the median of their ratios."""
     url = f"sqlite+aiosqlite:///{folder / 'fullon.db'}"
     command = [sys.executable, str(HERE / "executor_stores.py")]
     subprocess.run([*command, "fill", url], check=True)
     seconds = max(seconds, SAMPLES_MIN / KNOWN_RATE)
-    quiet, flooded = Served(), Served()
-    told: Counter[str] = Counter()
-    rates: list[float] = []
-    spent = True  # On a busy machine the server may never get the CPU that it would have to spend.
+    pairs: list[tuple[Served, Served]] = []
+    told = Told()
     with running([*command, "fullon", url]) as peer:
+        other = Peer(peer.port, peer.pid, peer.newcomer)
         asyncio.run(ask(peer, lambda _turn: KNOWN, KNOWN_RATE, 1.0))  # Warms up.
         for _ in range(rounds):
-            for found, hostile in ((quiet, False), (flooded, True)):
-                words = [sys.executable, __file__, "flood", str(peer.port), peer.token, str(seconds + 2)]
-                flood = subprocess.Popen(words, stdout=subprocess.PIPE, text=True) if hostile else None
-                if flood is not None and flood.stdout is not None:
-                    flood.stdout.readline()  # It has begun.
-                served = asyncio.run(ask(peer, lambda _turn: KNOWN, KNOWN_RATE, seconds))
-                assert set(served.answers) == {"ok"}, served.answers
-                found.seconds += served.seconds
-                if flood is not None and flood.stdout is not None:
-                    end = json.loads(flood.stdout.readline())
-                    told.update(end["answers"])
-                    rates.append(end["rate"])
-                    spent = spent and end["spent"]
-                    assert flood.wait(LONGEST_QUIET_S) == 0
+            quiet = asyncio.run(ask(peer, lambda _turn: KNOWN, KNOWN_RATE, seconds))
+            pairs.append((quiet, flooded(peer, other, seconds, told)))
+    assert all(set(served.answers) == {"ok"} for pair in pairs for served in pair), pairs
+    ratios = [after.p99_ms / before.p99_ms for before, after in pairs]
     return {
-        "p50_ms": round(median(quiet.seconds) * 1000, 3),
-        "p99_ms": round(quiet.p99_ms, 3),
-        "p50_flooded_ms": round(median(flooded.seconds) * 1000, 3),
-        "p99_flooded_ms": round(flooded.p99_ms, 3),
-        "p99_ratio": round(flooded.p99_ms / quiet.p99_ms, 3),
-        "samples": len(quiet.seconds),
-        "new_documents_a_second": round(median(rates)),
-        "new_documents": dict(told),
-        "savings_were_spent": spent,
+        "p50_ms": round(median(second for before, _ in pairs for second in before.seconds) * 1000, 3),
+        "p99_ms": [round(before.p99_ms, 3) for before, _ in pairs],
+        "p50_flooded_ms": round(median(second for _, after in pairs for second in after.seconds) * 1000, 3),
+        "p99_flooded_ms": [round(after.p99_ms, 3) for _, after in pairs],
+        "p99_ratio": round(median(ratios), 3),
+        "samples": sum(len(before.seconds) for before, _ in pairs),
+        "new_documents_a_second": round(median(told.rates)),
+        "new_documents": dict(told.answers),
+        "newcomer": dict(told.newcomer.answers),
+        "newcomer_p50_ms": round(median(told.newcomer.seconds) * 1000, 3),
+        "newcomer_max_ms": round(max(told.newcomer.seconds) * 1000, 3),
     }
 
 
-def flood(port: int, token: str, seconds: float) -> None:
+def main(kind: str, port: int, token: str, seconds: float) -> None:
     peer = Peer(port, 0, token)
-    began, spent = time.perf_counter(), False
-    while not spent and time.perf_counter() - began < LONGEST_QUIET_S:
-        served = asyncio.run(ask(peer, lambda turn: new_document(turn, FIELDS_SPENDING), FLOOD_RATE, 0.1))
-        spent = "RATE_LIMITED" in served.answers
     print("began", flush=True)
     began = time.perf_counter()
-    served = asyncio.run(ask(peer, new_document, FLOOD_RATE, seconds, FLOOD_CONNECTIONS))
-    rate = sum(served.answers.values()) / (time.perf_counter() - began)
-    print(json.dumps({"answers": served.answers, "rate": rate, "spent": spent}), flush=True)
+    if kind == "flood":
+        served = asyncio.run(ask(peer, hostile, FLOOD_RATE, seconds, FLOOD_CONNECTIONS))
+    else:
+        served = asyncio.run(ask(peer, honest, NEWCOMER_RATE, seconds, 1))
+    rate = served.answers.total() / (time.perf_counter() - began)
+    print(json.dumps({"answers": served.answers, "rate": rate, "seconds": served.seconds}), flush=True)
 
 
 if __name__ == "__main__":
-    assert sys.argv[1] == "flood"
-    flood(int(sys.argv[2]), sys.argv[3], float(sys.argv[4]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4]))

@@ -46,6 +46,8 @@ class Peer:
     port: int
     pid: int
     token: str = ""
+    newcomer: str = ""
+    """The token of another user."""
 
     def cpu_s(self) -> float:
         """Seconds on a CPU of all its threads, by the kernel's scheduler."""

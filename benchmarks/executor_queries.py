@@ -2,6 +2,7 @@
 
 ME = 4
 """The user who asks."""
+OTHER = 5
 STORE_QUERIES = {
     "Q1": """{ symbol(exchange: "kraken", symbol: "C7/USD") {
       candles(timeframe: MINUTE_1, limit: 1000) { openedAt open high low close volume } } }""",

@@ -1,6 +1,6 @@
 """The real stores that `executor.py` compares over: our schema, tokens and tables on PostgreSQL and SQLite.
 
-Each server prints `{"port":…,"pid":…,"token":…}` and ends with its standard input.
+Each server prints `{"port":…,"pid":…,"token":…,"newcomer":…}` and ends with its standard input.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from strawberry.fastapi import BaseContext, GraphQLRouter
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.executor_queries import ME
+from benchmarks.executor_queries import ME, OTHER
 
 from fullon_master_api.apis.orm import tables, tables_trading
-from fullon_master_api.app import MasterGateway, open_gateway
+from fullon_master_api.app import MasterGateway, lasting_objects, open_gateway
 from fullon_master_api.auth.jwt import Signer
 from fullon_master_api.model import Candle, OrderStatus, OrderType, Side, Ticker, Timeframe
 from fullon_master_api.resolvers.context import Context
@@ -127,8 +127,8 @@ async def _prepare_postgraphile(connection: Any) -> None:
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[tuple[MasterGateway, str]]:
-    """The gateway over filled stores, tickers in its cache, and a token of the user who asks."""
+async def opened(url: str) -> AsyncIterator[tuple[MasterGateway, list[str]]]:
+    """The gateway over filled stores, tickers in its cache, and tokens of the user who asks and of another."""
     settings = settings_of(url)
     async with open_gateway(settings) as gateway:
         for n in range(200):
@@ -136,7 +136,8 @@ async def opened(url: str) -> AsyncIterator[tuple[MasterGateway, str]]:
                 exchange="kraken", symbol=f"C{n}/USD", bid="1.50", ask="1.60", last="1.55", volume="7.5", received_ns=START_NS
             )
             await gateway.stores.cache.tickers.set(ticker)
-        yield gateway, Signer.from_settings(settings).sign(uid=ME, mail=f"user{ME}@fullon")
+        signer = Signer.from_settings(settings)
+        yield gateway, [signer.sign(uid=uid, mail=f"user{uid}@fullon") for uid in (ME, OTHER)]
 
 
 class LoaderContext(BaseContext, Context):
@@ -160,18 +161,19 @@ def default_app(gateway: MasterGateway) -> FastAPI:
 
 
 async def serve(peer: str, url: str) -> None:
-    async with opened(url) as (gateway, token):
+    async with opened(url) as (gateway, (token, newcomer)):
         app = gateway.app if peer == "fullon" else default_app(gateway)
         config = uvicorn.Config(app, port=0, log_level="error", access_log=False, lifespan="off", http="httptools")
         server = uvicorn.Server(config)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(server.serve())
-            while not server.started:
-                await asyncio.sleep(0.01)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            print(json.dumps({"port": port, "pid": os.getpid(), "token": token}), flush=True)
-            await asyncio.to_thread(sys.stdin.read)
-            server.should_exit = True
+        with lasting_objects():
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(server.serve())
+                while not server.started:
+                    await asyncio.sleep(0.01)
+                port = server.servers[0].sockets[0].getsockname()[1]
+                print(json.dumps({"port": port, "pid": os.getpid(), "token": token, "newcomer": newcomer}), flush=True)
+                await asyncio.to_thread(sys.stdin.read)
+                server.should_exit = True
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from fullon_master_api.app import MasterGateway, open_gateway
+from fullon_master_api.app import MasterGateway, lasting_objects, open_gateway
 from fullon_master_api.errors import GatewayError
 from fullon_master_api.logs import get_logger
 from fullon_master_api.notify import READY, STOPPING, notify
@@ -45,11 +45,12 @@ async def serve(settings: Settings, listener: socket.socket, on_ready: OnReady) 
             end(gateway)
 
         server = Server(config, on_stop=leave)
-        async with asyncio.TaskGroup() as siblings:
-            siblings.create_task(lasting("server", server.serve_until(stop, listener), stop), name="server")
-            if settings.is_embedded:
-                siblings.create_task(lasting("supervisor", gateway.run_services(), stop), name="supervisor")
-            ready = siblings.create_task(announce(server, gateway, on_ready), name="ready")
+        with lasting_objects():
+            async with asyncio.TaskGroup() as siblings:
+                siblings.create_task(lasting("server", server.serve_until(stop, listener), stop), name="server")
+                if settings.is_embedded:
+                    siblings.create_task(lasting("supervisor", gateway.run_services(), stop), name="supervisor")
+                ready = siblings.create_task(announce(server, gateway, on_ready), name="ready")
     log.info("server.stopped")
 
 

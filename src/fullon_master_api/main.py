@@ -10,7 +10,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fullon_master_api.app import open_gateway
+from fullon_master_api.app import lasting_objects, open_gateway
 from fullon_master_api.errors import GatewayError
 from fullon_master_api.settings import Settings
 
@@ -29,7 +29,8 @@ def build_app(settings: Settings | None = None) -> ASGIApp:
             tasks.create_task(gateway.run_services(), name="supervisor")
             inner["app"] = gateway.app
             try:
-                yield
+                with lasting_objects():
+                    yield
             finally:
                 gateway.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +17,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine as SqlEngine
 
-from fullon_master_api.app import MasterGateway, open_gateway
+from fullon_master_api.app import MasterGateway, lasting_objects, open_gateway
 from fullon_master_api.demo import open_demo, paper_source, symbols_without_ticker
 from fullon_master_api.errors import CacheUnavailable, GatewayError, StoreUnavailable
 from fullon_master_api.model import DesiredState, Principal, Role, Scope, Ticker
@@ -274,3 +275,16 @@ async def test_a_candle_store_that_is_away_takes_its_fields_and_nothing_else(tmp
     assert answer["data"] == whole["data"] | {"symbols": whole["data"]["symbols"] | {"nodes": without}}
     told = sorted((error["path"], error["extensions"]["code"]) for error in answer["errors"])
     assert told == [(["symbols", "nodes", at, field], "UNAVAILABLE") for at in (0, 1) for field in ("candles", "trades")]
+
+
+def test_a_process_that_serves_is_not_searched_for_garbage_among_what_it_began_with() -> None:
+    thresholds = gc.get_threshold()
+    with lasting_objects():
+        lasting = gc.get_freeze_count()
+        seen = len(gc.get_objects())
+        during = gc.get_threshold()
+
+    assert lasting > 100 * seen
+    assert during[2] > thresholds[2]
+    assert gc.get_threshold() == thresholds
+    assert gc.get_freeze_count() < lasting

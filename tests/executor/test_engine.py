@@ -341,18 +341,3 @@ def test_directives_are_counted_wherever_they_stand(query: str) -> None:
         small.prepare(query)
     assert caught.value.codes == ("COST_LIMIT",)
     assert "has 4 directives, at most 3" in str(caught.value)
-
-
-def test_a_flood_of_new_documents_is_turned_away_and_known_ones_are_not() -> None:
-    strict = Engine(schema, Limits(reading_share=0.0, reading_burst_s=0.001))
-    known = strict.prepare("{ slow }")
-    codes: set[str] = set()
-
-    for number in range(1_000):
-        try:
-            strict.prepare(f"{{ a{number}: slow }}")
-        except DocumentError as error:
-            codes.update(error.codes)
-
-    assert codes == {"RATE_LIMITED"}
-    assert strict.prepare("{ slow }") is known

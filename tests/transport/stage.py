@@ -377,10 +377,10 @@ async def open_stage(
 
 
 @asynccontextmanager
-async def open_backstage(*, timeout_s: float = 5.0, **changes: Any) -> AsyncIterator[Stage]:
+async def open_backstage(*, timeout_s: float = 5.0, limits: Limits | None = None, **changes: Any) -> AsyncIterator[Stage]:
     """The bus, the engine and the hub, without a server."""
     settings = Settings(_env_file=None, operation_timeout_s=timeout_s, **changes)
-    engine = Engine(SCHEMA, Limits(timeout_s=timeout_s))
+    engine = Engine(SCHEMA, limits or Limits(timeout_s=timeout_s))
     outbox, latest = Outbox(), dict[str, Ticker]()
     async with open_bus("memory://") as bus:
         bus.attach_history(outbox)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import httpx
 
+from fullon_master_api.executor.limits import Limits
 from tests.transport.stage import WITHIN_S, Stage, connect, open_stage
 
 HELLO = {"query": "{ hello }"}
@@ -85,6 +87,41 @@ async def test_queries_over_a_socket_are_counted_and_subscriptions_are_not() -> 
     assert first["payload"] == ANSWER
     assert (second["type"], second["payload"][0]["extensions"]["code"]) == ("error", "RATE_LIMITED")
     assert second["payload"][0]["extensions"]["retryAfterMs"] > 0
+
+
+async def test_while_too_many_new_documents_wait_known_ones_are_answered_and_the_next_is_refused() -> None:
+    """Over HTTP, in a batch and over a socket; a thread that is kept busy stands for documents that take long to read."""
+    go_on, new = threading.Event(), {"query": "{ again: hello }"}
+    async with (
+        open_stage(limits=Limits(reading_waiting_all_max=1), batch_operations_max=5) as stage,
+        httpx.AsyncClient(timeout=WITHIN_S) as http,
+    ):
+        assert (await http.post(stage.url, json=HELLO)).json() == ANSWER
+        held = asyncio.create_task(stage.engine._documents.read_apart(go_on.wait))
+        await asyncio.sleep(0)  # It begins.
+        try:
+            known = await http.post(stage.url, json=HELLO)
+            refused = await http.post(stage.url, json=new)
+            batch = await http.post(stage.url, json=[HELLO, new])
+            async with connect(stage, init=None) as client:
+                await client.say("subscribe", id="1", payload=new)
+                by_socket = await client.hear()
+        finally:
+            go_on.set()
+        await held
+        after = await http.post(stage.url, json=new)
+
+    assert known.json() == ANSWER
+    assert (refused.status_code, code_of(refused)) == (429, "RATE_LIMITED")
+    assert int(refused.headers["retry-after"]) >= 1
+    extensions = refused.json()["errors"][0]["extensions"]
+    assert (extensions["inputPath"], extensions["retryAfterMs"] >= 1000) == (["query"], True)
+    assert [each.get("data") or each["errors"][0]["extensions"]["code"] for each in batch.json()] == [
+        ANSWER["data"],
+        "RATE_LIMITED",
+    ]
+    assert (by_socket["type"], by_socket["payload"][0]["extensions"]["code"]) == ("error", "RATE_LIMITED")
+    assert after.json() == {"data": {"again": "hello world"}}
 
 
 async def test_the_cost_is_told_to_who_asks_for_it() -> None:

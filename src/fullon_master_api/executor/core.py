@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from copy import copy
 from inspect import CORO_CREATED, getcoroutinestate, isawaitable, iscoroutine
 from typing import Any, cast
@@ -14,6 +14,8 @@ from graphql.execution.executor import CollectedErrors
 from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionContext
 
 from fullon_master_api.executor.documents import Prepared
+
+Apart = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class SteadyExecution(StrawberryGraphQLCoreExecutionContext):
@@ -27,6 +29,8 @@ class SteadyExecution(StrawberryGraphQLCoreExecutionContext):
     _made: list[Coroutine[Any, Any, Any]]
     hides_types = False
     """Whether `__type` answers null, as it does for a type that there is not."""
+    apart: Apart | None = None
+    """Where what shows the schema is worked out: it can take as long as thousands of rows, and waits for nothing."""
 
     def execute_operation(self, serially: bool | None = None) -> Any:
         made = self._made = []
@@ -48,9 +52,13 @@ class SteadyExecution(StrawberryGraphQLCoreExecutionContext):
     def execute_field(
         self, parent_type: GraphQLObjectType, source: Any, field_details_list: FieldDetailsList, *others: Any
     ) -> Any:
-        if self.hides_types and field_details_list[0].node.name.value == "__type":
+        name = field_details_list[0].node.name.value
+        if self.hides_types and name == "__type":
             return None
-        return super().execute_field(parent_type, source, field_details_list, *others)
+        execute = super().execute_field
+        if self.apart is not None and name in ("__schema", "__type"):
+            return self.apart(lambda: execute(parent_type, source, field_details_list, *others))
+        return execute(parent_type, source, field_details_list, *others)
 
     def complete_list_item_value(self, item: Any, complete_results: list[Any], *others: Any) -> bool:
         waits = super().complete_list_item_value(item, complete_results, *others)
@@ -86,7 +94,7 @@ def close_unstarted(made: list[Coroutine[Any, Any, Any]]) -> int:
 
 
 async def run_core(
-    schema: Schema, prepared: Prepared, variables: dict[str, Any], context: Any, root: Any
+    schema: Schema, prepared: Prepared, variables: dict[str, Any], context: Any, root: Any, apart: Apart | None = None
 ) -> tuple[Any, list[GraphQLError]]:
     """Run a valid operation by graphql-core, with the schema's extensions if it has any: data and errors."""
     if schema.get_extensions() and prepared.kind is not OperationType.SUBSCRIPTION:
@@ -97,8 +105,9 @@ async def run_core(
     )
     if isinstance(executor, list):
         return None, executor
-    cast("SteadyExecution", executor).hides_types = prepared.hides_types
-    result = executor.execute_operation()
+    steady = cast("SteadyExecution", executor)
+    steady.hides_types, steady.apart = prepared.hides_types, apart
+    result = steady.execute_operation()
     if isawaitable(result):
         result = await result
     executed = cast("ExecutionResult", result)

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from copy import copy
-from time import monotonic, thread_time
 from typing import Any, Final, Generic, TypeVar
 
 from graphql import (
+    ASTValidationRule,
     DocumentNode,
     FieldNode,
     GraphQLError,
     GraphQLSchema,
     GraphQLSyntaxError,
+    Lexer,
     OperationDefinitionNode,
     OperationType,
+    Source,
+    Token,
+    ValidationContext,
+    Visitor,
     parse,
     specified_rules,
     validate,
 )
 from graphql.execution.values import VariableValues
+from graphql.language.parser import Parser
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from fullon_master_api.executor.answers import DocumentError, coded, refusal
 from fullon_master_api.executor.limits import CostModel, Limits, check_shape, check_size
-from fullon_master_api.executor.plan import Plans
+from fullon_master_api.executor.plan import Planner, Plans
+from fullon_master_api.executor.reading import Reader
 
+NO_VARIABLES: Final = VariableValues({}, {})
 RULES: Final = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 ERRORS_MAX: Final = 20
 VALUES_PRINTED_MAX: Final = 30
@@ -58,7 +66,15 @@ class Prepared:
         "text",
     )
 
-    def __init__(self, text: str, name: str | None, document: DocumentNode, operation: OperationDefinitionNode, cost: CostModel):
+    def __init__(
+        self,
+        text: str,
+        name: str | None,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        cost: CostModel,
+        plans: Plans,
+    ) -> None:
         self.text = text
         self.name = name
         self.document = document
@@ -74,8 +90,8 @@ class Prepared:
         self.cost = cost
         self.coerced: tuple[object, VariableValues] | None = None
         """The variables that it ran with last, and what became of them."""
-        self.plans: Plans | None = None
-        """How it is run; None until it runs first."""
+        self.plans = plans
+        """How it is run."""
 
     def blind(self) -> Prepared:
         """The same for whom the schema is not shown: `__type`, which may be null, is."""
@@ -128,28 +144,6 @@ class Recent(Generic[V]):
             self._bytes -= self._weigh(*self._values.popitem(last=False))
 
 
-class Budget:
-    """Seconds of a CPU for documents that were never seen: a share of the time that passes, saved up to a limit."""
-
-    def __init__(self, share: float, most_s: float) -> None:
-        self._share = share
-        self._most_s = most_s
-        self._left_s = most_s
-        self._at_s = monotonic()
-
-    def check(self) -> None:
-        """DocumentError `RATE_LIMITED` when all of it is spent."""
-        now_s = monotonic()
-        self._left_s = min(self._most_s, self._left_s + (now_s - self._at_s) * self._share)
-        self._at_s = now_s
-        if self._left_s <= 0:
-            told = "the server is asked too many documents that it has not read before: ask a known one, or try again later"
-            raise DocumentError([refusal("RATE_LIMITED", told)])
-
-    def spend(self, spent_s: float) -> None:
-        self._left_s -= spent_s
-
-
 class Documents:
     """Operations by text and name.
 
@@ -157,17 +151,41 @@ class Documents:
     nobody repeats, good or bad, pushes out none that clients use.
     """
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
+    def __init__(self, schema: GraphQLSchema, planner: Planner, limits: Limits) -> None:
         self._schema = schema
+        self._planner = planner
         self._limits = limits
-        self._budget = Budget(limits.reading_share, limits.reading_burst_s)
+        self._reader: Reader[Any] = Reader(limits)
         quarter, bytes_quarter = max(1, limits.documents_max // 4), limits.documents_bytes_max // 4
         self._once: Recent[Prepared] = Recent(quarter, bytes_quarter)
         self._again: Recent[Prepared] = Recent(max(1, limits.documents_max - quarter), 3 * bytes_quarter)
         self._refused: Recent[tuple[GraphQLError, ...]] = Recent(limits.refusals_max, limits.documents_bytes_max)
 
     def prepare(self, text: str, name: str | None) -> Prepared:
-        """The operation of that text and name; DocumentError with a coded error when it cannot be run."""
+        """The operation of that text and name, read now; DocumentError with a coded error when it cannot be run."""
+        return self._find(text, name) or self._keep(text, name, self._try(text, name))
+
+    async def prepare_in_turn(self, text: str, name: str | None, caller: Hashable) -> Prepared:
+        """The same beside the event loop. A known one never waits; a new one waits for its turn among those of all callers.
+
+        Raises RateLimited where too many wait.
+        """
+        known = self._find(text, name)
+        if known is not None:
+            return known
+        found: Prepared | tuple[GraphQLError, ...] = await self._reader.read(caller, (text, name), lambda: self._try(text, name))
+        return self._keep(text, name, found)
+
+    async def read_apart(self, read: Callable[[], Any]) -> Any:
+        """What `read` gives, worked out where new documents are read; all who ask for the schema have one turn together."""
+        return await self._reader.read("the schema", read, read)
+
+    def close(self) -> None:
+        """End the thread that reads."""
+        self._reader.close()
+
+    def _find(self, text: str, name: str | None) -> Prepared | None:
+        """The operation, if it is known; DocumentError if it is known to be refused, or is too long to be read at all."""
         key = (text, name)
         prepared = self._again.get(key)
         if prepared is not None:
@@ -180,20 +198,30 @@ class Documents:
         errors = self._refused.get(key)
         if errors is not None:
             raise DocumentError(errors)
-        self._budget.check()
-        began_s = thread_time()
-        try:
-            prepared = self._read(text, name)
-        except DocumentError as error:
-            self._refused.put(key, error.errors)
-            raise
-        finally:
-            self._budget.spend(thread_time() - began_s)
-        self._once.put(key, prepared)
-        return prepared
+        return None
 
-    def _read(self, text: str, name: str | None) -> Prepared:
-        document = self._parse(text)
+    def _keep(self, text: str, name: str | None, found: Prepared | tuple[GraphQLError, ...]) -> Prepared:
+        """Remember what was found."""
+        key = (text, name)
+        if isinstance(found, tuple):
+            self._refused.put(key, found)
+            raise DocumentError(found)
+        if self._again.get(key) is None:
+            self._once.put(key, found)
+        return found
+
+    def _try(self, text: str, name: str | None) -> Prepared | tuple[GraphQLError, ...]:
+        """What is found, or why it is refused; the exception stays here, since its traceback holds all that was read."""
+        lexer = Lexer(Source(text))
+        first = lexer.token
+        try:
+            return self._read(text, name, self._parse(lexer))
+        except DocumentError as error:
+            return error.errors
+        finally:
+            unlink_tokens(first)
+
+    def _read(self, text: str, name: str | None, document: DocumentNode) -> Prepared:
         operation = _operation(document, name)
         values = check_shape(document, operation, self._limits)
         cost = CostModel(self._schema, document, operation, self._limits)
@@ -201,17 +229,22 @@ class Documents:
         silent = len(text) > SUGGESTED_TEXT_MAX
         # graphql-core prints a whole input object into each error about it.
         errors_max = ERRORS_MAX if values <= VALUES_PRINTED_MAX else 1
-        errors = validate(self._schema, document, RULES, errors_max, hide_suggestions=silent)
+        errors = validated(self._schema, document, errors_max, hide_suggestions=silent)
         if errors:
             raise DocumentError([coded(error, "VALIDATION_FAILED") for error in errors])
         if self._schema.get_root_type(operation.operation) is None:
             raise DocumentError([refusal("VALIDATION_FAILED", f"this server has no {operation.operation.value}s", operation)])
-        return Prepared(text, name, document, operation, cost)
+        plans = Plans(self._planner, document, operation)
+        if not plans.unsupported and not plans.conditions:
+            plans.get(NO_VARIABLES)  # Any others are made when its variables are known.
+        return Prepared(text, name, document, operation, cost, plans)
 
-    def _parse(self, text: str) -> DocumentNode:
+    def _parse(self, lexer: Lexer) -> DocumentNode:
         tokens_max = self._limits.tokens_max
         try:
-            return parse(text, max_lexical_tokens=tokens_max, max_comments=tokens_max)
+            return Parser(lexer.source, lexer=lexer, max_lexical_tokens=tokens_max, max_comments=tokens_max).parse_document()
+        except RecursionError:
+            raise DocumentError([refusal("DEPTH_LIMIT", "the document is nested too deeply to be parsed")]) from None
         except GraphQLSyntaxError as error:
             # graphql-core gives a limit and a mistake the same class; only its text tells them apart.
             if "nested too deeply" in error.message:
@@ -219,6 +252,35 @@ class Documents:
             if "Parsing aborted" in error.message:
                 raise DocumentError([refusal("TOO_LARGE", f"the document has more than {tokens_max} tokens")]) from None
             raise DocumentError([coded(error, "PARSE_FAILED")]) from None
+
+
+def validated(schema: GraphQLSchema, document: DocumentNode, errors_max: int, *, hide_suggestions: bool) -> list[GraphQLError]:
+    """The errors of a document by all rules. The rules hold themselves by what they remember, and are let go like the tokens."""
+    made: list[Visitor] = []
+
+    def remembered(rule: type[ASTValidationRule]) -> Any:
+        def make(context: ValidationContext) -> Visitor:
+            made.append(rule(context))
+            return made[-1]
+
+        return make
+
+    errors = validate(schema, document, [remembered(rule) for rule in RULES], errors_max, hide_suggestions=hide_suggestions)
+    for visitor in made:
+        vars(visitor).clear()
+    return errors
+
+
+def unlink_tokens(first: Token) -> None:
+    """Let go of the list of all tokens, which holds itself: a document is then freed with its last user, without a collection.
+
+    Nodes keep the tokens at their ends, and so their places.
+    """
+    token: Token | None = first
+    while token is not None:
+        following = token.next
+        token.prev = token.next = None
+        token = following
 
 
 def operations_of(text: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Hashable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,14 +19,14 @@ from strawberry.types.field import StrawberryField
 
 from fullon_master_api.executor.answers import Answer, DocumentError, answer_executed, answer_refused, coded, refusal
 from fullon_master_api.executor.core import run_core
-from fullon_master_api.executor.documents import Documents, Prepared, Recent, operations_of
+from fullon_master_api.executor.documents import NO_VARIABLES, Documents, Prepared, Recent, operations_of
 from fullon_master_api.executor.emission import Objects
 from fullon_master_api.executor.explain import explain, explanation
 from fullon_master_api.executor.ftv1 import trace_of
 from fullon_master_api.executor.incremental import run_incrementally
 from fullon_master_api.executor.limits import STRAWBERRY, Limits
 from fullon_master_api.executor.outcomes import OutOfTime, within
-from fullon_master_api.executor.plan import Planner, Plans
+from fullon_master_api.executor.plan import Planner
 from fullon_master_api.executor.run import Frame
 from fullon_master_api.executor.watching import Watch
 from fullon_master_api.logs import get_logger
@@ -34,7 +34,6 @@ from fullon_master_api.tracing import is_recording, noted_statements, span
 
 log: Final = get_logger(__name__)
 
-NO_VARIABLES: Final = VariableValues({}, {})
 VARIABLE_ERRORS_MAX: Final = 20
 INTROSPECTIONS_MAX: Final = 8
 KEPT_MAX: Final = 1_000
@@ -59,14 +58,25 @@ class Engine:
     def __init__(self, schema: strawberry.Schema, limits: Limits | None = None) -> None:
         self.schema = schema
         self.limits = limits or Limits()
-        self._documents = Documents(schema._schema, self.limits)
         self._planner = Planner(schema)
+        self._documents = Documents(schema._schema, self._planner, self.limits)
         self._objects = Objects(self.limits.fragments_bytes_max)
         self._introspections: Recent[Answer] = Recent(INTROSPECTIONS_MAX, self.limits.documents_bytes_max)
 
     def prepare(self, query: str, operation_name: str | None = None) -> Prepared:
-        """Parse, measure and validate once; later calls with the same text find it. DocumentError says why it cannot be run."""
+        """Parse, measure, validate and plan once; later calls with the same text find it. DocumentError says why not."""
         return self._documents.prepare(query, operation_name)
+
+    async def prepare_in_turn(self, query: str, operation_name: str | None, caller: Hashable) -> Prepared:
+        """The same for a server with many callers: a text that is known never waits, a new one waits for its turn (`reading.py`).
+
+        Raises RateLimited where too many wait.
+        """
+        return await self._documents.prepare_in_turn(query, operation_name, caller)
+
+    def close(self) -> None:
+        """End what reads new documents; those that wait are refused."""
+        self._documents.close()
 
     def without_schema(self, prepared: Prepared) -> Prepared | None:
         """What of an operation may run for whom the schema is not shown; None where that is nothing.
@@ -141,8 +151,7 @@ class Engine:
         """How the operation would be run with these variables, as text; DocumentError when they do not fit."""
         values = self._values(prepared, dict(variables or {}))
         cost = prepared.cost.check(variables)
-        plans = Plans(self._planner, prepared.document, prepared.operation)
-        return explain(prepared, plans.get(values), plans.unsupported, cost)
+        return explain(prepared, prepared.plans.get(values), prepared.plans.unsupported, cost)
 
     def root_call(self, prepared: Prepared, variables: Mapping[str, Any] | None) -> RootCall:
         """The field that a subscription subscribes to, with coerced arguments; DocumentError when they do not fit."""
@@ -227,8 +236,6 @@ class Engine:
                 values = self._values(prepared, given)
             except DocumentError as error:
                 return error.answer(context.request_id)
-        if prepared.plans is None:
-            prepared.plans = Plans(self._planner, prepared.document, prepared.operation)
         plan = prepared.plans.get(values)
         if plan is None and prepared.incremental:
             why = "with @defer or @stream this operation comes in parts only: accept multipart/mixed, or leave them out"
@@ -257,7 +264,7 @@ class Engine:
         fixed = self._introspections.get(key)
         if fixed is not None and watch is None and not prepared.hides_types:
             return fixed
-        data, errors = await run_core(self.schema, prepared, variables, context, root)
+        data, errors = await run_core(self.schema, prepared, variables, context, root, self._documents.read_apart)
         answer = answer_executed(data, errors, context.request_id)
         if watch is not None:
             return answer.extended({"ftv1": trace_of(None, data, errors, watch, context.request_id)})

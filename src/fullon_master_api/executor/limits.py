@@ -70,8 +70,14 @@ class Limits:
     refusals_max: int = 200
     reading_share: float = 0.25
     """Share of a CPU for reading documents that were never seen; those that are known cost none of it."""
-    reading_burst_s: float = 10.0
+    reading_burst_s: float = 1.0
     """What may be spent of it at once after a quiet time, in seconds."""
+    reading_waiting_max: int = 50
+    """New documents of one caller that wait for their turn."""
+    reading_waiting_all_max: int = 500
+    """The same of all callers."""
+    reading_wait_s: float = 5.0
+    """How long one waits for its turn."""
     fragments_bytes_max: int = 64_000_000
     """Memory of what is kept of answers that come again, as closed candles (`fragments.py`)."""
 

@@ -334,7 +334,7 @@ class Plans:
         self.unsupported = ""
         """Why graphql-core runs the operation; empty when we do."""
         try:
-            self._conditions = planner.conditions(document, operation)
+            self.conditions = planner.conditions(document, operation)
         except Unsupported as reason:
             self.unsupported = str(reason)
 
@@ -342,7 +342,7 @@ class Plans:
         """The plan for these variables; None when graphql-core is to run them."""
         if self.unsupported:
             return None
-        vector = tuple(values.coerced.get(name) for name in self._conditions)
+        vector = tuple(values.coerced.get(name) for name in self.conditions)
         plan = self._plans.get(vector)
         if plan is None:
             if len(self._plans) >= VARIANTS_MAX:

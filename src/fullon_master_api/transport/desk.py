@@ -36,12 +36,15 @@ class Desk:
     documents: PersistedDocuments
     rates: Rates
 
-    async def prepare(self, operation: Operation, principal: Principal | None) -> Prepared:
-        """The operation, ready to run, if this caller may ask it; DocumentError says why not."""
+    async def prepare(self, operation: Operation, principal: Principal | None, caller: Caller) -> Prepared:
+        """The operation, ready to run, if this caller may ask it; DocumentError says why not.
+
+        Raises RateLimited where too many new ones wait to be read.
+        """
         operation = await self.documents.read(operation, principal)
         shown = self.may_introspect(principal)
         try:
-            prepared = self.engine.prepare(operation.query, operation.operation_name)
+            prepared = await self.engine.prepare_in_turn(operation.query, operation.operation_name, caller)
         except DocumentError as error:
             if shown:
                 raise

@@ -204,7 +204,7 @@ class HttpEndpoint:
         return StreamingResponse(parts(), headers=headers)
 
     async def _prepare(self, asked: Asked, operation: Operation, principal: Principal | None) -> Prepared:
-        prepared = await self._desk.prepare(operation, principal)
+        prepared = await self._desk.prepare(operation, principal, _caller(asked.request, principal))
         if prepared.kind is OperationType.MUTATION and asked.request.method in READING:
             raise WrongMethod("a mutation must be sent by POST", "POST")
         return prepared
@@ -227,6 +227,8 @@ class HttpEndpoint:
             return await self._execute(asked, operation, principal)
         except DocumentError as error:
             return error.answer(asked.request_id)
+        except RateLimited as error:  # Those before it may have run.
+            return answer_refused([GraphQLError(str(error), original_error=error)], asked.request_id)
 
     # ---- reading -------------------------------------------------------------------------------------------------------
 

@@ -320,11 +320,11 @@ class Stream:
     async def _run(self, operation: Operation) -> None:
         desk = self._session._desk
         try:
-            prepared = await desk.prepare(operation, self._session.principal)
+            caller = self._session.caller
+            prepared = await desk.prepare(operation, self._session.principal, caller)
             if prepared.kind is OperationType.SUBSCRIPTION:
                 await desk.hub.run_stream(self.member, prepared, operation.variables, self._session.principal)
                 return
-            caller = self._session.caller
             desk.rates.spend(caller)
             with desk.rates.running(caller):
                 answer = await desk.engine.execute(prepared, operation.variables, self.context())
