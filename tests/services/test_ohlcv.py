@@ -217,10 +217,12 @@ async def test_watchers_get_each_trade_once_and_the_candles_as_they_are_stored(t
                 if len(finals) >= 3 and len(numbers) >= 100:
                     break
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-        opened = [event.candle.opened_ns for event in finals]
         kept = (await resources.ohlcv.candles([KEY], Timeframe.MINUTE_1, limit=5000))[0]
         bars = {candle.opened_ns: candle for candle in kept}
-        assert [bars[opened_ns] for opened_ns in opened[:3]] == [event.candle for event in finals[:3]]
+        # One that its clock closed while trades were still on their way is told, and stored, again: an hour takes a minute here.
+        told = {event.candle.opened_ns: event.candle for event in finals}
+        assert [bar for bar in told.values() if bars[bar.opened_ns] != bar and bars[bar.opened_ns].revision <= bar.revision] == []
+        assert any(bars[bar.opened_ns] == bar for bar in told.values())
 
 
 @pytest.mark.parametrize("timeframe", [Timeframe.MINUTE_5, Timeframe.HOUR_1, Timeframe.MONTH_1])
