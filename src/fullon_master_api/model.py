@@ -6,6 +6,7 @@ plain notation. Instants are UTC: aware `datetime` in stored rows, integer nanos
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
@@ -19,6 +20,22 @@ DecimalText = str
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What travels: built once, compared by value, never changed."""
+
+
+class Wanted(frozenset[str]):
+    """Names of the attributes of rows that will be read; `shown` are those of them that do nothing but go into an answer.
+
+    A decimal that is only shown may be given as its text. `read` are those that code reads.
+    """
+
+    __slots__ = ("shown",)
+    shown: frozenset[str]
+
+    def __new__(cls, read: Iterable[str] = (), shown: Iterable[str] = ()) -> Wanted:
+        named = frozenset(read)
+        made = super().__new__(cls, named.union(shown))
+        made.shown = frozenset(shown) - named
+        return made
 
 
 class Role(StrEnum):

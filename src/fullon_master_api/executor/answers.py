@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +13,7 @@ from graphql import FieldNode, GraphQLError
 from strawberry.exceptions import StrawberryInputCoercionError
 
 from fullon_master_api.errors import CODES, MASKED, GatewayError, RateLimited, public_code, public_message
+from fullon_master_api.executor.scalars import datetime_text
 from fullon_master_api.logs import get_logger
 
 log: Final = get_logger(__name__)
@@ -149,9 +151,11 @@ def lines_of(values: Sequence[Any]) -> list[bytes] | None:
 
 
 def plain(value: Any) -> Any:
-    """Structs and finished JSON as dicts and lists, at any depth."""
+    """Structs and finished JSON as dicts and lists, at any depth, and instants as their text."""
     if isinstance(value, msgspec.Raw):
         return json.loads(bytes(value))
+    if type(value) is datetime:
+        return datetime_text(value)
     if isinstance(value, msgspec.Struct):
         names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
         return {key: plain(getattr(value, attribute)) for key, attribute in names}

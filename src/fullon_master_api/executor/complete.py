@@ -241,8 +241,9 @@ class Completion:
     async def _complete_objects(self, item: Field, type_: GraphQLObjectType, values: list[Any], place: Place) -> list[Any]:
         is_type_of = type_.is_type_of
         if is_type_of is not None:
+            before = self.failures
             values = await self._check_type(item, type_, is_type_of, values, place)
-            if any(type(value) is Failed for value in values):
+            if self.failures != before:
                 positions = [position for position, value in enumerate(values) if type(value) is not Failed]
                 there = [values[position] for position in positions]
                 built = await self._run(item, type_, there, PartPlace(place, positions))

@@ -19,7 +19,7 @@ PLAN: Final = "fullon.executor"
 """Key in a field's metadata under which its `Answered` record lies."""
 
 WANTED: Final = "wanted"
-"""Keyword-only parameter by which a resolver is told which attributes of its rows will be read: a frozenset, or None for all.
+"""Keyword-only parameter by which a resolver is told which attributes of its rows will be read: `model.Wanted`, or None for all.
 
 It is no GraphQL argument. What is read is what is selected, and what resolvers of the rows below say they read (`reads`).
 """

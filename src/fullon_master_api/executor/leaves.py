@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from math import isfinite
 from types import GeneratorType
@@ -148,12 +148,14 @@ def _instant_leaf(coerce: Callable[[Any], Any]) -> Leaf:
         except (ValueError, OverflowError, OSError):  # An instant beyond the calendar: which one it is, is found value by value.
             return None
 
+    # The encoder writes an instant in UTC as datetime_text() does, except that it never leaves out the last three decimals.
     lines = (
-        "if type({v}) is int: {v} = {e}_known({v}) or {e}_text({v})",
-        "elif type({v}) is datetime: {v} = datetime_text({v})",
+        "if type({v}) is datetime:",
+        "    if {v}.tzinfo is not UTC or ({v}.microsecond and {v}.microsecond % 1000 == 0): {v} = datetime_text({v})",
+        "elif type({v}) is int: {v} = {e}_known({v}) or {e}_text({v})",
         "else: {v} = {c}({v})",
     )
-    names = {"{e}_known": known.get, "{e}_text": text, "datetime": datetime, "datetime_text": datetime_text}
+    names = {"{e}_known": known.get, "{e}_text": text, "datetime": datetime, "datetime_text": datetime_text, "UTC": UTC}
     return Leaf(coerce, lines, column, names)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from inspect import iscoroutinefunction, signature
 from typing import Any, Final
 
 from graphql import (
-    ArgumentNode,
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
@@ -19,11 +18,8 @@ from graphql import (
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLSchema,
-    Node,
     OperationDefinitionNode,
     OperationType,
-    SelectionNode,
-    VariableNode,
     get_argument_values,
     get_named_type,
     is_abstract_type,
@@ -41,6 +37,8 @@ from fullon_master_api.executor.fields import HANDED_ON, WANTED, answered
 from fullon_master_api.executor.fragments import Shape
 from fullon_master_api.executor.leaves import Leaf, leaf_of
 from fullon_master_api.executor.limits import STRAWBERRY
+from fullon_master_api.executor.walks import selections_of, variables_of
+from fullon_master_api.model import Wanted
 
 VARIANTS_MAX: Final = 64
 CONDITIONS: Final = frozenset({"skip", "include", "defer", "stream"})
@@ -178,11 +176,11 @@ class Planner:
         if any(node.variable_definitions for node in fragments):
             raise Unsupported("a fragment with variables")
         names: set[str] = set()
-        for node in _selections(document):
+        for node in selections_of(document):
             for directive in node.directives or ():
                 if directive.name.value not in CONDITIONS:
                     raise Unsupported(f"the directive @{directive.name.value}")
-                names.update(_variables(directive.arguments or ()))
+                names.update(variables_of(directive.arguments or ()))
             if isinstance(node, FieldNode) and node.name.value in ("__schema", "__type"):
                 raise Unsupported("introspection")
         return tuple(sorted(names))
@@ -315,7 +313,7 @@ class _Making:
         if way.kind in (Kind.TYPENAME, Kind.ATTRIBUTE, Kind.EVENT) or not definition.args:
             return {}
         plain = all(is_leaf_type(_without_non_null(argument.type)) for argument in definition.args.values())
-        if way.kind is Kind.RESOLVE or not plain or any(_variables(node.arguments or ())):
+        if way.kind is Kind.RESOLVE or not plain or any(variables_of(node.arguments or ())):
             return None
         try:
             return self.planner.convert(definition, get_argument_values(definition, node))
@@ -354,46 +352,29 @@ class Plans:
         return plan
 
 
-def _wanted(level: Level) -> frozenset[str] | None:
+def _wanted(level: Level) -> Wanted | None:
     """The attributes that are read of the rows of a level, or of those that it hands on; None where it could be any."""
-    names: set[str] = set()
+    read: set[str] = set()
+    shown: set[str] = set()
     for item in level.fields:
         way = item.way
         if way.handed_on:
             below = [_wanted(under) for under in item.levels.values()]
-            if not below or None in below:
+            if not below:
                 return None
-            names.update(*(found for found in below if found is not None))
+            for found in below:
+                if found is None:
+                    return None
+                read |= found - found.shown
+                shown |= found.shown
         elif way.kind is Kind.ATTRIBUTE:
-            names.add(way.attribute)
+            (shown if item.inline else read).add(way.attribute)
         elif way.reads is not None:
-            names |= way.reads
+            read |= way.reads
         elif way.kind is not Kind.TYPENAME:
             return None
-    return frozenset(names)
+    return Wanted(read, shown)
 
 
 def _without_non_null(type_: Any) -> Any:
     return type_.of_type if is_non_null_type(type_) else type_
-
-
-def _selections(document: DocumentNode) -> Iterator[SelectionNode]:
-    stack: list[Any] = list(document.definitions)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, SelectionNode):
-            yield node
-        selections = getattr(node, "selection_set", None)
-        if selections is not None:
-            stack.extend(selections.selections)
-
-
-def _variables(arguments: Any) -> Iterator[str]:
-    """Names of the variables in some arguments, at any depth of lists and objects."""
-    stack: list[Node] = [argument.value for argument in arguments if isinstance(argument, ArgumentNode)]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, VariableNode):
-            yield node.name.value
-        stack.extend(getattr(node, "values", ()))
-        stack.extend(item.value for item in getattr(node, "fields", ()))

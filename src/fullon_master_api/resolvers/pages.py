@@ -32,8 +32,8 @@ def infos_of(pages: Sequence[Page[Any]], _ctx: object) -> list[PageInfoRow]:
         PageInfoRow(
             has_next_page=page.has_next,
             has_previous_page=page.has_previous,
-            start_cursor=page.writer.of(page.marks[0]) if page.marks else None,
-            end_cursor=page.writer.of(page.marks[-1]) if page.marks else None,
+            start_cursor=page.writer.of(page.rows[0]) if page.rows else None,
+            end_cursor=page.writer.of(page.rows[-1]) if page.rows else None,
         )
         for page in pages
     ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
 from fullon_master_api import model
-from fullon_master_api.executor.fields import batched
+from fullon_master_api.executor.fields import RowsOf, batched
 from fullon_master_api.model import Role, Scope
 from fullon_master_api.resolvers import accounts, bots, trading
 from fullon_master_api.resolvers.identity import ids_of
@@ -73,9 +73,7 @@ class ExchangeAccount(Node):
         cost=2,
     )
 
-    @classmethod
-    def is_type_of(cls, value: Any, _info: Any) -> bool:
-        return isinstance(value, (model.ExchangeAccount, cls))
+    is_type_of = RowsOf(model.ExchangeAccount)
 
 
 @strawberry.type(description="An API key, without its secret: that is shown once, when the key is made.")
@@ -91,9 +89,7 @@ class ApiKey(Node):
     expires_at: datetime | None = strawberry.field(description="When it ends; null for never.")
     last_used_at: datetime | None = strawberry.field(description="When it was last used, to the minute.")
 
-    @classmethod
-    def is_type_of(cls, value: Any, _info: Any) -> bool:
-        return isinstance(value, (model.ApiKey, cls))
+    is_type_of = RowsOf(model.ApiKey)
 
 
 @strawberry.type(description="A user of the platform.")
@@ -118,6 +114,4 @@ class User(Node):
         cost=2,
     )
 
-    @classmethod
-    def is_type_of(cls, value: Any, _info: Any) -> bool:
-        return isinstance(value, (model.User, cls))
+    is_type_of = RowsOf(model.User)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from strawberry.scalars import JSON
 
 from fullon_master_api import model
-from fullon_master_api.executor.fields import batched
+from fullon_master_api.executor.fields import RowsOf, batched
 from fullon_master_api.resolvers import bots, trading
 from fullon_master_api.resolvers.identity import ids_of
 from fullon_master_api.schema.accounts import User
@@ -45,9 +45,7 @@ class StrategyTemplate(Node):
     pairs: bool = strawberry.field(description="Whether it trades two symbols against each other.")
     params: JSON = batched(bots.params_of_templates, description="Its parameters, name to value.")
 
-    @classmethod
-    def is_type_of(cls, value: Any, _info: Any) -> bool:
-        return isinstance(value, (model.StrategyTemplate, cls))
+    is_type_of = RowsOf(model.StrategyTemplate)
 
 
 @strawberry.type(description="What a strategy reads: candles or ticks of a symbol.")
@@ -59,9 +57,7 @@ class Feed(Node):
     compression: int = strawberry.field(description="How many units make a bar.")
     symbol: Symbol | None = batched(bots.symbols_of_feeds, description="What is read.")
 
-    @classmethod
-    def is_type_of(cls, value: Any, _info: Any) -> bool:
-        return isinstance(value, (model.Feed, cls))
+    is_type_of = RowsOf(model.Feed)
 
 
 @strawberry.type(description="A strategy of the catalogue, attached to a bot. Risk values are in percent.")
@@ -84,9 +80,7 @@ class Strategy(Node):
     params: JSON = batched(bots.params_of_strategies, description="Its parameters, name to value.")
     feeds: list[Feed] = batched(bots.feeds_of_strategies, description="What it reads, by number.")
 
-    @classmethod
-    def is_type_of(cls, value: Any, _info: Any) -> bool:
-        return isinstance(value, (model.Strategy, cls))
+    is_type_of = RowsOf(model.Strategy)
 
 
 @strawberry.type(description="A line of a bot's log.")
@@ -173,6 +167,4 @@ class Bot(Node):
         bots.logs_of_bots, description="What it logged, newest first.", arguments=PAGE_ARGUMENTS, cost=2
     )
 
-    @classmethod
-    def is_type_of(cls, value: Any, _info: Any) -> bool:
-        return isinstance(value, (model.Bot, cls))
+    is_type_of = RowsOf(model.Bot)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
 
 from fullon_master_api import model
-from fullon_master_api.executor.fields import batched
+from fullon_master_api.executor.fields import RowsOf, batched
 from fullon_master_api.executor.scalars import BigInt
 from fullon_master_api.model import CandleSource, OrderType, Side
 from fullon_master_api.resolvers import markets
@@ -37,9 +37,7 @@ class Exchange(Node):
         markets.symbols_of_exchanges, description="Its symbols.", arguments=listed(SymbolFilter, SymbolSort), cost=2
     )
 
-    @classmethod
-    def is_type_of(cls, value: Any, _info: Any) -> bool:
-        return isinstance(value, (model.Exchange, cls))
+    is_type_of = RowsOf(model.Exchange)
 
 
 @strawberry.type(
@@ -169,6 +167,4 @@ class Symbol(Node):
         cost=3,
     )
 
-    @classmethod
-    def is_type_of(cls, value: Any, _info: Any) -> bool:
-        return isinstance(value, (model.Symbol, cls))
+    is_type_of = RowsOf(model.Symbol)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
 
 from fullon_master_api import model
-from fullon_master_api.executor.fields import batched
+from fullon_master_api.executor.fields import RowsOf, batched
 from fullon_master_api.model import OrderStatus, OrderType, Side
 from fullon_master_api.resolvers import trading
 from fullon_master_api.resolvers.identity import ids_of
@@ -52,9 +52,7 @@ class Order(Node):
         trading.dry_trades_of_orders, description="Its dry-run fills, oldest first.", cost=2
     )
 
-    @classmethod
-    def is_type_of(cls, value: Any, _info: Any) -> bool:
-        return isinstance(value, (model.Order, cls))
+    is_type_of = RowsOf(model.Order)
 
 
 @strawberry.type(description="A fill of an own order at the exchange. It never changes.")
@@ -76,9 +74,7 @@ class Trade(Node):
     symbol_name: str = batched(trading.symbol_names, name="symbolName", description="Unified name, as `BTC/USD`.")
     symbol: Symbol | None = batched(trading.symbols_of_fills, description="The symbol; null where the catalogue lost it.")
 
-    @classmethod
-    def is_type_of(cls, value: Any, _info: Any) -> bool:
-        return isinstance(value, (model.Trade, cls))
+    is_type_of = RowsOf(model.Trade)
 
 
 @strawberry.type(description="A fill of a dry-run order, made by our own matcher from the live ticker.")
@@ -98,9 +94,7 @@ class DryTrade(Node):
     symbol_name: str = batched(trading.symbol_names, name="symbolName", description="Unified name, as `BTC/USD`.")
     symbol: Symbol | None = batched(trading.symbols_of_fills, description="The symbol; null where the catalogue lost it.")
 
-    @classmethod
-    def is_type_of(cls, value: Any, _info: Any) -> bool:
-        return isinstance(value, (model.DryTrade, cls))
+    is_type_of = RowsOf(model.DryTrade)
 
 
 @strawberry.input(description="An order to place.")

@@ -18,7 +18,8 @@ from fullon_master_api.apis.orm.bots import BotFilter
 from fullon_master_api.apis.orm.orders import OrderChange, OrderFilter
 from fullon_master_api.apis.orm.reading import Ready
 from fullon_master_api.bus import orders_topic, trades_topic
-from fullon_master_api.model import Order, OrderStatus, Side
+from fullon_master_api.executor.scalars import decimal_text
+from fullon_master_api.model import Order, OrderStatus, Side, Wanted
 from fullon_master_api.tracing import noted_statements
 from tests.apis.orm.conftest import World
 
@@ -212,13 +213,26 @@ async def test_a_statement_is_compiled_once_and_answers_each_caller_with_what_is
 async def test_only_wanted_columns_are_read_and_the_others_are_no_values(orm: Orm, world: World) -> None:
     await orm.orders.place(world.ana, {"symbol": "BTC/USD", "side": "buy", "order_type": "market", "volume": 3})
     with noted_statements() as notes:
-        (found,) = (await orm.orders.page(world.ana, wanted=frozenset({"volume", "side", "nothing"}))).rows
+        (found,) = (await orm.orders.page(world.ana, wanted=Wanted({"volume", "side", "nothing"}))).rows
     (note,) = notes
     assert (found.volume, found.side) == (Decimal(3), Side.BUY)
     assert isinstance(found, Order)
     assert {getattr(found, name) for name in ("price", "symbol", "created_at")} == {msgspec.UNSET}
     assert "orders.price" not in note.sql
     assert note.rows == 1
+
+
+async def test_a_decimal_that_is_only_shown_is_read_as_the_text_that_it_would_be_shown_as(orm: Orm, world: World) -> None:
+    numbers = ["3", "0.00000001", "1234567890123456789012345678.0123456789", "100", "0.5"]
+    for number in map(Decimal, numbers):
+        values = {"symbol": "BTC/USD", "side": "buy", "order_type": "limit", "volume": number, "price": number}
+        await orm.orders.place(world.ana, values)
+
+    rows = (await orm.orders.page(world.ana, order="order_id", wanted=Wanted({"volume"}, {"volume", "price"}))).rows
+
+    assert [row.volume for row in rows] == [Decimal(number) for number in numbers]
+    shown: list[object] = [row.price for row in rows]
+    assert shown == [decimal_text(Decimal(number)) for number in numbers] == numbers
 
 
 async def test_a_parameter_without_a_place_is_refused_when_it_is_compiled(orm: Orm) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement
 from fullon_master_api.apis.orm.asked import possible_keys
 from fullon_master_api.apis.orm.columns import UtcTime
 from fullon_master_api.errors import BadCursor
+from fullon_master_api.model import Record
 
 VERSION: Final = 1
 URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
@@ -22,15 +23,17 @@ Mark = tuple[Any, Any]
 
 
 class Cursors(msgspec.Struct, frozen=True):
-    """Writes the cursors of a list in one order."""
+    """Writes the cursors of a list in one order; `at` is the field that sorts its records, `key` that of their key."""
 
     listing: str
     order: str
+    at: str
+    key: str
 
-    def of(self, mark: Mark) -> str:
-        at, key = mark
+    def of(self, record: Record) -> str:
+        at = getattr(record, self.at)
         value = at.isoformat() if isinstance(at, datetime) else at
-        raw = msgspec.json.encode((VERSION, self.listing, self.order, value, key))
+        raw = msgspec.json.encode((VERSION, self.listing, self.order, value, getattr(record, self.key)))
         return binascii.b2a_base64(raw, newline=False).translate(URL_SAFE, b"=").decode()
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, FromClause, Select, and_, func, literal, select, true, tuple_
+from sqlalchemy import ColumnElement, FromClause, Label, Select, and_, func, literal, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from fullon_master_api.apis.orm.asked import ASKED, WORDS, among, as_list, asked_keys, asked_pairs, number, possible_keys
+from fullon_master_api.apis.orm.columns import Money, as_text
 from fullon_master_api.apis.orm.conditions import Condition, to_sql
-from fullon_master_api.apis.orm.cursors import Cursors, Mark, read_cursor
+from fullon_master_api.apis.orm.cursors import Cursors, read_cursor
 from fullon_master_api.apis.orm.reading import Convert, Reader, Row, shape_of
-from fullon_master_api.apis.orm.records import Wanted, builder, wanted_names
+from fullon_master_api.apis.orm.records import Chosen, Wanted, builder
 from fullon_master_api.errors import BadUserInput
 from fullon_master_api.model import Record
 
@@ -28,7 +30,6 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """Rows of a list in its order, a cursor for each, and whether more follow. `total` is counted only when asked."""
 
     rows: list[T]
-    marks: list[Mark]
     writer: Cursors
     has_next: bool
     has_previous: bool = False
@@ -37,7 +38,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     @property
     def cursors(self) -> list[str]:
         """A cursor for each row, made when it is asked for."""
-        return [self.writer.of(mark) for mark in self.marks]
+        return [self.writer.of(row) for row in self.rows]
 
 
 class Found(Generic[T]):
@@ -65,7 +66,8 @@ class Listing(Generic[T]):
     """How records of one kind are selected, sorted and paged.
 
     `record` gets a column for each of its fields: of `columns` where named there, else of `table`. `sorts` are the orders
-    that a caller may ask for by name, with "-" before it for the newest or largest first; the key breaks ties.
+    that a caller may ask for by name, with "-" before it for the newest or largest first; the key breaks ties. Both are
+    fields of the record.
     """
 
     def __init__(
@@ -88,23 +90,37 @@ class Listing(Generic[T]):
         self.default = default
         extra = columns or {}
         self.fields = {field: extra[field] if field in extra else table.c[field] for field in record.__struct_fields__}
-        self.names = record.__struct_fields__
+        self.every = Chosen(record.__struct_fields__)
+        self._money = frozenset(field for field, column in self.fields.items() if isinstance(column.type, Money))
+        field_of = {column: field for field, column in self.fields.items()}
+        self._key_field = field_of[key]
+        self._sort_fields = {sort: field_of[column] for sort, column in sorts.items()}
 
-    def select(self, *where: ColumnElement[bool], names: Sequence[str] | None = None) -> Select[Any]:
-        columns = (self.fields[name].label(name) for name in (self.names if names is None else names))
-        return select(*columns).select_from(self.source).where(*where)
+    def select(self, *where: ColumnElement[bool], chosen: Chosen | None = None, dialect: str = "") -> Select[Any]:
+        return select(*self._columns(dialect, chosen or self.every)).select_from(self.source).where(*where)
+
+    def _columns(self, dialect: str, chosen: Chosen) -> list[Label[Any]]:
+        columns = ((name, self.fields[name]) for name in chosen.names)
+        return [(as_text(dialect, column) if name in chosen.texts else column).label(name) for name, column in columns]
+
+    def _chosen(self, wanted: Wanted, *needed: str) -> Chosen:
+        """What is read where this is wanted, and these fields with it."""
+        if wanted is None:
+            return self.every
+        names = tuple(name for name in self.every.names if name in wanted or name in needed)
+        return Chosen(names, (wanted.shown & self._money).difference(needed))
 
     async def all(self, connection: Connection, *where: ColumnElement[bool]) -> list[T]:
         """Every row of a list that is known to be short, in the default order."""
-        ordering = self._order(self.default)[0]
-        found = await self._fetch(connection, "all", self.names, where, {}, lambda: self.select(*where).order_by(*ordering))
+        ordering = self._order(self.default)
+        found = await self._fetch(connection, "all", self.every, where, {}, lambda: self.select(*where).order_by(*ordering))
         return found.records
 
     async def one(self, connection: Connection, *where: ColumnElement[bool]) -> T | None:
         def make() -> Select[Any]:
             return self.select(*where).limit(number("most"))
 
-        found = await self._fetch(connection, "one", self.names, where, {"most": 1}, make)
+        found = await self._fetch(connection, "one", self.every, where, {"most": 1}, make)
         return found.records[0] if found.records else None
 
     async def many(
@@ -120,14 +136,14 @@ class Listing(Generic[T]):
         possible = possible_keys(keys)
         if not possible:
             return [None] * len(keys)
-        names = wanted_names(self.record, wanted)
+        chosen = self._chosen(wanted)
         dialect = connection.dialect.name
 
         def make() -> Select[Any]:
-            return self.select(among(dialect, column), *where, names=names).add_columns(column.label("_key"))
+            return self.select(among(dialect, column), *where, chosen=chosen, dialect=dialect).add_columns(column.label("_key"))
 
         asked = {ASKED: as_list(dialect, possible)}
-        found = await self._fetch(connection, ("many", column), names, where, asked, make)
+        found = await self._fetch(connection, ("many", column), chosen, where, asked, make)
         records = dict(zip(found.column(-1), found.records, strict=True))
         return [records.get(key) for key in keys]
 
@@ -143,20 +159,20 @@ class Listing(Generic[T]):
         distinct = list(dict.fromkeys(keys))
         if not distinct:
             return []
-        names = wanted_names(self.record, wanted)
+        chosen = self._chosen(wanted)
         dialect = connection.dialect.name
 
         def make() -> Select[Any]:
             asked = asked_pairs(dialect)
             same = and_(*(column == word for column, word in zip(columns, asked.c, strict=True)))
-            statement = select(*(self.fields[name].label(name) for name in names), *asked.c)
+            statement = select(*self._columns(dialect, chosen), *asked.c)
             return statement.select_from(asked.join(self.source, same)).where(*where)
 
         if dialect == "postgresql":
             named = dict(zip(WORDS, map(list, zip(*distinct, strict=True)), strict=True))
         else:
             named = {ASKED: as_list(dialect, distinct)}
-        found = await self._fetch(connection, ("pairs", columns), names, where, named, make)
+        found = await self._fetch(connection, ("pairs", columns), chosen, where, named, make)
         records = dict(zip(zip(found.column(-2), found.column(-1), strict=True), found.records, strict=True))
         return [records.get(key) for key in keys]
 
@@ -176,18 +192,16 @@ class Listing(Generic[T]):
         where = (*where, *self._matching(matching))
         order = self._checked_order(order)
         limit = checked_first(first)
-        ordering, at = self._order(order)
-        names = wanted_names(self.record, wanted)
+        chosen = self._chosen(wanted, *self._place(order))
         conditions = (*where, *self._after(order, after))
 
         def make() -> Select[Any]:
-            statement = self.select(*conditions, names=names).add_columns(at.label("_at"), self.key.label("_key"))
-            return statement.order_by(*ordering).limit(number("most")).offset(number("skipped"))
+            statement = self.select(*conditions, chosen=chosen, dialect=connection.dialect.name).order_by(*self._order(order))
+            return statement.limit(number("most")).offset(number("skipped"))
 
-        found = await self._fetch(connection, ("page", order), names, conditions, {"most": limit + 1, "skipped": offset}, make)
+        found = await self._fetch(connection, ("page", order), chosen, conditions, {"most": limit + 1, "skipped": offset}, make)
         count = await self.count(connection, *where) if total else None
-        marks = list(zip(found.column(-2), found.column(-1), strict=True))
-        return self._page(found.records, marks, limit, order, count, has_previous=after is not None)
+        return self._page(found.records, limit, order, count, has_previous=after is not None)
 
     async def pages_of(
         self,
@@ -204,25 +218,24 @@ class Listing(Generic[T]):
         """A page of each parent, aligned with `parents`, in one statement whatever their number."""
         order = self._checked_order(order)
         limit = checked_first(first)
-        names = wanted_names(self.record, wanted)
+        chosen = self._chosen(wanted, *self._place(order))
         conditions = (*where, *self._matching(matching), *self._after(order, after))
         dialect = connection.dialect.name
         pieces = self._lateral if dialect == "postgresql" else self._correlated
 
         def make() -> Select[Any]:
-            return pieces(asked_keys(dialect, parent), parent, conditions, order, names)
+            return pieces(asked_keys(dialect, parent), parent, conditions, order, chosen)
 
-        rows: dict[Any, tuple[list[T], list[Mark]]] = {key: ([], []) for key in parents}
+        lists: dict[Any, list[T]] = {}
         possible = possible_keys(parents)
         if possible:
             named = {ASKED: as_list(dialect, possible), "most": limit + 1}
-            found = await self._fetch(connection, ("pages", parent, order), names, conditions, named, make)
-            marks = zip(found.column(-3), found.column(-2), strict=True)
-            for owner, record, mark in zip(found.column(-1), found.records, marks, strict=True):
-                records, places = rows[owner]
-                records.append(record)
-                places.append(mark)
-        return [self._page(*rows[key], limit, order, None, has_previous=after is not None) for key in parents]
+            found = await self._fetch(connection, ("pages", parent, order), chosen, conditions, named, make)
+            start = 0
+            for owner, count in Counter(found.column(-1)).items():  # Rows of one parent come together.
+                lists[owner] = found.records[start : start + count]
+                start += count
+        return [self._page(lists.get(key, []), limit, order, None, has_previous=after is not None) for key in parents]
 
     def _lateral(
         self,
@@ -230,15 +243,14 @@ class Listing(Generic[T]):
         parent: ColumnElement[Any],
         where: Sequence[ColumnElement[bool]],
         order: str,
-        names: Sequence[str],
+        chosen: Chosen,
     ) -> Select[Any]:
         """The first rows of each parent: one look into the index for each, however many rows a parent has."""
-        ordering, at = self._order(order)
-        own = self.select(parent == asked.c.value, *where, names=names).add_columns(at.label("_at"), self.key.label("_key"))
-        rows = own.order_by(*ordering).limit(number("most")).lateral("own")
-        place = [rows.c["_at"], rows.c["_key"]]
+        own = self.select(parent == asked.c.value, *where, chosen=chosen, dialect="postgresql").order_by(*self._order(order))
+        rows = own.limit(number("most")).lateral("own")
+        place = [rows.c[field] for field in self._place(order)]
         found = select(rows, asked.c.value.label("_parent")).select_from(asked.join(rows, true()))
-        return found.order_by(*((field.desc() for field in place) if order.startswith("-") else place))
+        return found.order_by(asked.c.value, *((field.desc() for field in place) if order.startswith("-") else place))
 
     def _correlated(
         self,
@@ -246,19 +258,18 @@ class Listing(Generic[T]):
         parent: ColumnElement[Any],
         where: Sequence[ColumnElement[bool]],
         order: str,
-        names: Sequence[str],
+        chosen: Chosen,
     ) -> Select[Any]:
         """The same for SQLite, which has no lateral join: the keys of each parent's first rows, then those rows.
 
         `likely` keeps it from reaching for the index of another condition, as that of the owner, who owns far more rows.
         """
-        ordering, at = self._order(order)
+        ordering = self._order(order)
         keys = select(self.key).select_from(self.source).where(parent == asked.c.value, *map(func.likely, where))
         first = keys.order_by(*ordering).limit(number("most")).correlate(asked)
-        columns = (self.fields[name].label(name) for name in names)
-        marks = (at.label("_at"), self.key.label("_key"), asked.c.value.label("_parent"))
-        rows = select(*columns, *marks).select_from(asked.join(self.source, self.key.in_(first)))
-        return rows.order_by(*ordering)
+        columns = (*self._columns("sqlite", chosen), asked.c.value.label("_parent"))
+        rows = select(*columns).select_from(asked.join(self.source, self.key.in_(first)))
+        return rows.order_by(asked.c.value, *ordering)
 
     async def lists_of(
         self,
@@ -272,15 +283,15 @@ class Listing(Generic[T]):
         possible = possible_keys(parents)
         if not possible:
             return [[] for _ in parents]
-        names = wanted_names(self.record, wanted)
+        chosen = self._chosen(wanted)
         dialect = connection.dialect.name
 
         def make() -> Select[Any]:
-            statement = self.select(among(dialect, parent), *where, names=names).add_columns(parent.label("_parent"))
-            return statement.order_by(*self._order(self.default)[0])
+            statement = self.select(among(dialect, parent), *where, chosen=chosen, dialect=dialect)
+            return statement.add_columns(parent.label("_parent")).order_by(*self._order(self.default))
 
         asked = {ASKED: as_list(dialect, possible)}
-        found = await self._fetch(connection, ("lists", parent), names, where, asked, make)
+        found = await self._fetch(connection, ("lists", parent), chosen, where, asked, make)
         lists: dict[Any, list[T]] = {key: [] for key in possible}
         for owner, record in zip(found.column(-1), found.records, strict=True):
             lists[owner].append(record)
@@ -293,27 +304,27 @@ class Listing(Generic[T]):
         self,
         connection: Connection,
         kind: Hashable,
-        names: tuple[str, ...],
+        chosen: Chosen,
         where: Sequence[ColumnElement[bool]],
         named: Mapping[str, Any],
         make: Callable[[], Select[Any]],
     ) -> Found[T]:
         """Rows of the statement that `make` gives, which is made once for each shape.
 
-        The shape is `kind`, the columns `names` and the conditions `where` without their values; `named` are its other values.
+        The shape is `kind`, the columns `chosen` and the conditions `where` without their values; `named` are its other values.
         """
         if not isinstance(connection, Reader):
             rows = (await connection.execute(make(), dict(named))).all()
-            return Found(builder(self.record, names, [None] * len(rows[0]))(rows) if rows else [], rows, ())
+            return Found(builder(self.record, chosen.names, [None] * len(rows[0]))(rows) if rows else [], rows, ())
         shapes = [shape_of(clause) for clause in where]
 
         def compiled() -> tuple[Select[Any], dict[str, int]]:
             keys = [bind.key for _shape, binds in shapes for bind in binds]
             return make(), {key: place for place, key in enumerate([*keys, *named])}
 
-        ready = connection.ready((self, kind, names, *(shape for shape, _binds in shapes)), compiled)
+        ready = connection.ready((self, kind, chosen, *(shape for shape, _binds in shapes)), compiled)
         if ready.build is None:
-            ready.build = builder(self.record, names, ready.converts)
+            ready.build = builder(self.record, chosen.names, ready.converts)
         values = [bind.effective_value for _shape, binds in shapes for bind in binds]
         rows = await connection.fetch(ready, [*values, *named.values()])
         return Found(ready.build(rows), rows, ready.converts)
@@ -321,13 +332,10 @@ class Listing(Generic[T]):
     def _matching(self, condition: Condition | None) -> list[ColumnElement[bool]]:
         return [] if condition is None else [to_sql(condition, self.fields)]
 
-    def _page(
-        self, rows: list[T], marks: list[Mark], limit: int, order: str, total: int | None, *, has_previous: bool
-    ) -> Page[T]:
+    def _page(self, rows: list[T], limit: int, order: str, total: int | None, *, has_previous: bool) -> Page[T]:
         return Page(
             rows=rows[:limit],
-            marks=marks[:limit],
-            writer=Cursors(self.name, order),
+            writer=Cursors(self.name, order, *self._place(order)),
             has_next=len(rows) > limit,
             has_previous=has_previous,
             total=total,
@@ -342,11 +350,13 @@ class Listing(Generic[T]):
             )
         return order
 
-    def _order(self, order: str) -> tuple[list[ColumnElement[Any]], ColumnElement[Any]]:
-        column = self.sorts[order.removeprefix("-")]
-        if order.startswith("-"):
-            return [column.desc(), self.key.desc()], column
-        return [column.asc(), self.key.asc()], column
+    def _place(self, order: str) -> tuple[str, str]:
+        """The fields that tell where a record stands in this order: the one that sorts it, and its key."""
+        return self._sort_fields[order.removeprefix("-")], self._key_field
+
+    def _order(self, order: str) -> list[ColumnElement[Any]]:
+        place = (self.fields[field] for field in dict.fromkeys(self._place(order)))
+        return [column.desc() if order.startswith("-") else column.asc() for column in place]
 
     def _after(self, order: str, cursor: str | None) -> list[ColumnElement[bool]]:
         if cursor is None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from fullon_master_api import model
 from fullon_master_api.model import Record
 
 T = TypeVar("T", bound=Record)
@@ -15,14 +16,15 @@ Convert = Callable[[Any], Any]
 
 PARTIAL_MAX: Final = 1_000
 
-Wanted = frozenset[str] | None
+Wanted = model.Wanted | None
 """Names of the fields that will be read; None for all. The others hold `msgspec.UNSET`, which no answer takes for a value."""
 
 
-def wanted_names(record: type[Record], wanted: Wanted) -> tuple[str, ...]:
-    """The fields of a record that are read, in its order."""
-    names = record.__struct_fields__
-    return names if wanted is None else tuple(name for name in names if name in wanted)
+class Chosen(NamedTuple):
+    """The fields of a record that a statement reads, in the record's order, and those of them that come as their text."""
+
+    names: tuple[str, ...]
+    texts: frozenset[str] = frozenset()
 
 
 @lru_cache(maxsize=PARTIAL_MAX)
