@@ -11,9 +11,9 @@ from decimal import Decimal
 import asyncpg
 import msgspec
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import QueuePool, event, literal, select
 
-from fullon_master_api.apis.orm import Orm, database, open_orm, tables_trading
+from fullon_master_api.apis.orm import Orm, database, lanes, open_orm, tables_trading
 from fullon_master_api.apis.orm.bots import BotFilter
 from fullon_master_api.apis.orm.orders import OrderChange, OrderFilter
 from fullon_master_api.apis.orm.reading import Ready
@@ -195,6 +195,28 @@ async def test_a_connection_that_the_server_closed_is_replaced_before_it_is_used
 
             assert await orm.users.get_many([1], None) == [None]
         assert len(opened) == 3
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)  # SQLite has one writer, with a connection of its own.
+async def test_connections_that_readers_leave_to_one_another_are_given_to_writers_when_there_is_no_other(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_orm(url, migrate_up=False, pool_size=3, max_overflow=0, pool_timeout_s=60) as orm:
+        read, write = orm.database.read, orm.database.write
+        pool = orm.database.engines[0].pool
+        assert isinstance(pool, QueuePool)
+        async with read() as one, read() as other:
+            assert await one.scalar(select(literal(1))) == await other.scalar(select(literal(1))) == 1
+        assert pool.checkedout() == 2
+
+        async with write(), write(), write():
+            assert pool.checkedout() == 3
+        assert pool.checkedout() == 0
+
+        monkeypatch.setattr(lanes, "LANE_S", -1.0)
+        async with read():
+            assert pool.checkedout() == 1
+        assert pool.checkedout() == 0
 
 
 async def test_a_statement_is_compiled_once_and_answers_each_caller_with_what_is_theirs(orm: Orm, world: World) -> None:

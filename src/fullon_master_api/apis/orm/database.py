@@ -18,8 +18,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Invalidat
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.util import greenlet_spawn
 
+from fullon_master_api.apis.orm.lanes import USED_AT, Lanes
 from fullon_master_api.apis.orm.reading import Reader, Statements
 from fullon_master_api.apis.orm.tables import utc_now
 from fullon_master_api.apis.orm.tables_services import audit, events, leases
@@ -101,10 +101,11 @@ class Write:
 class Database:
     """Engines of one SQL store: many readers, and on SQLite a single writer that the others wait for in turn."""
 
-    def __init__(self, reader: AsyncEngine, writer: AsyncEngine, hint: Hint | None) -> None:
+    def __init__(self, reader: AsyncEngine, writer: AsyncEngine, hint: Hint | None, *, connections_max: int) -> None:
         self._reader = reader
         self._writer = writer
         self._hint = hint
+        self._lanes = Lanes(reader, connections_max)
         self._statements = Statements(reader.dialect)
         self.dialect = writer.dialect.name
 
@@ -117,17 +118,17 @@ class Database:
     async def read(self) -> AsyncGenerator[Reader, None]:
         """A connection for statements that change nothing, each seeing what is committed when it starts."""
         with translated(), span("orm read"):
-            connection = await self._reader.raw_connection()
-            driver = connection.driver_connection
+            lane = await self._lanes.take()
             try:
-                yield Reader(driver, self._statements)
-            except BaseException as error:
-                # A reader that left in the middle may have left an answer behind, which nobody else may take for theirs.
-                if not isinstance(error, Exception) or (isinstance(driver, asyncpg.Connection) and driver.is_closed()):
-                    await greenlet_spawn(connection.invalidate, error)
+                yield Reader(lane.driver, self._statements)
+            except Exception:
+                await self._lanes.leave(lane)
                 raise
-            finally:
-                await greenlet_spawn(connection.close)
+            except BaseException as error:
+                await self._lanes.drop(lane, error)
+                raise
+            else:
+                await self._lanes.leave(lane)
 
     @asynccontextmanager
     async def write(self, *, fence: Fence | None = None) -> AsyncGenerator[Write, None]:
@@ -136,6 +137,7 @@ class Database:
         Raises: StaleEpoch when `fence` is not the lease's epoch any more.
         """
         with translated(), span("orm write"):
+            await self._lanes.make_room()
             async with self._writer.begin() as connection:
                 write = Write(connection, self.dialect)
                 await write.check_fence(fence)
@@ -159,6 +161,7 @@ class Database:
             await connection.scalar(select(literal(1)))
 
     async def aclose(self) -> None:
+        await self._lanes.aclose()
         for engine in self.engines:
             await engine.dispose()
 
@@ -195,7 +198,7 @@ def open_database(
     )
     if pre_ping:
         check_before_use(writer)
-    return Database(writer, writer, hint)
+    return Database(writer, writer, hint, connections_max=pool_size + max_overflow)
 
 
 def check_before_use(engine: AsyncEngine) -> None:
@@ -206,7 +209,7 @@ def check_before_use(engine: AsyncEngine) -> None:
     """
 
     def checkin(_connection: Any, entry: ConnectionPoolEntry) -> None:
-        entry.info[IDLE_SINCE] = monotonic()
+        entry.info[IDLE_SINCE] = entry.info.pop(USED_AT, None) or monotonic()
 
     def checkout(connection: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
         since = entry.info.get(IDLE_SINCE)
@@ -235,7 +238,7 @@ def _open_sqlite(where: URL, *, hint: Hint | None, readers: int, timeout_s: floa
         event.listen(engine.sync_engine, "connect", prepare_sqlite)
     event.listen(writer.sync_engine, "begin", begin_immediate)
     event.listen(writer.sync_engine, "invalidate", roll_back_first)
-    return Database(reader, writer, hint)
+    return Database(reader, writer, hint, connections_max=readers)
 
 
 def prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
