@@ -1,4 +1,4 @@
-"""Candles made of rows that were read before: the same rows are the same records."""
+"""Candles that were read before: those of a series that nobody has written since, and records of the same rows."""
 
 from __future__ import annotations
 
@@ -16,30 +16,38 @@ ROWS_MAX: Final = 50_000
 class KeptCandles:
     """The candles of the spans asked last, with the rows they were made of; at most `rows_max` of them.
 
-    What is kept is answered for rows that equal the kept ones, and for no others. Of a span that is asked again it is mostly the
-    last candle that is made anew, and those that came since.
+    What is kept is answered while the series counts no other change (`statements.READ_CHANGES`), without reading a row; after
+    one for the rows that equal the kept ones, and for no others: it is mostly the last candle that is made anew.
     """
 
     def __init__(self, rows_max: int = ROWS_MAX) -> None:
         self._rows_max = rows_max
         self._count = 0
-        self._kept: OrderedDict[Hashable, tuple[Sequence[Row], list[Candle]]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[int, Sequence[Row], list[Candle]]] = OrderedDict()
 
     def __len__(self) -> int:
         return self._count
 
-    def candles(self, key: Hashable, rows: Sequence[Row]) -> list[Candle]:
-        """The rows of one series as records; `key` names what was asked."""
+    def find(self, key: Hashable, changes: int) -> list[Candle] | None:
+        """What was asked under the key, if the series still counts so many changes."""
+        kept = self._kept.get(key)
+        if kept is None or kept[0] != changes:
+            return None
+        self._kept.move_to_end(key)
+        return list(kept[2])
+
+    def candles(self, key: Hashable, rows: Sequence[Row], changes: int) -> list[Candle]:
+        """The rows of one series as records; `key` names what was asked, `changes` were counted before the rows were read."""
         rows = list(rows)
-        known, made = self._kept.pop(key, ((), []))
+        _changes, known, made = self._kept.pop(key, (0, (), []))
         self._count -= len(known)
         same = _same(known, rows)
         found = made[:same] + reading.candles(rows[same:])
         if len(rows) <= self._rows_max:
-            self._kept[key] = (rows, found)
+            self._kept[key] = (changes, rows, found)
             self._count += len(rows)
         while self._count > self._rows_max:
-            self._count -= len(self._kept.popitem(last=False)[1][0])
+            self._count -= len(self._kept.popitem(last=False)[1][1])
         return list(found)
 
 

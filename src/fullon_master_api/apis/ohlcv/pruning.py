@@ -36,7 +36,7 @@ def _before(now_s: int, days: int) -> int:
 
 def _prune(exchange: str, symbol: str, retention: Retention, now_s: int, fence: Fence | None) -> Transaction[None]:
     yield from take_fence(fence)
-    series_id = (yield Run(sql.GET_SERIES, (exchange, symbol)))[0][0]
+    series_id = (yield Run(sql.CHANGE_SERIES, (exchange, symbol)))[0][0]
     if retention.trades_days is not None:
         before_s = _before(now_s, retention.trades_days)
         yield Run(sql.KEEP_TRADES_FROM, (series_id, before_s))

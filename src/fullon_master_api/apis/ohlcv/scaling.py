@@ -58,12 +58,12 @@ def open_series(
     shown_price = max(decimals.price or 0, prices.decimals)
     shown_quantity = max(decimals.quantity or 0, quantities.decimals)
     key = (exchange, symbol)
-    found = yield Run(sql.GET_SERIES, key)
+    found = yield Run(sql.CHANGE_SERIES, key)
     if not found:
         first_price = shown_price if decimals.price is not None else max(EXPONENT_DEFAULT, shown_price)
         first_quantity = shown_quantity if decimals.quantity is not None else max(EXPONENT_DEFAULT, shown_quantity)
         yield Run(sql.ADD_SERIES, (*key, first_price, first_quantity, shown_price, shown_quantity))
-        found = yield Run(sql.GET_SERIES, key)
+        found = yield Run(sql.CHANGE_SERIES, key)
     series = Series(**dict(zip(Series.__struct_fields__, found[0], strict=True)))
     wanted = msgspec.structs.replace(
         series,

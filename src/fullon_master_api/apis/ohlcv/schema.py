@@ -34,6 +34,7 @@ SQLITE_STEPS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE TABLE market_fences (service TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT, WITHOUT ROWID",
     ),
     ("CREATE TABLE market_imports (file TEXT PRIMARY KEY, rows_done INTEGER NOT NULL) STRICT, WITHOUT ROWID",),
+    ("ALTER TABLE market_series ADD COLUMN changes INTEGER NOT NULL DEFAULT 0",),
 )
 
 POSTGRES_STEPS: Final[tuple[tuple[str, ...], ...]] = (
@@ -65,6 +66,7 @@ POSTGRES_STEPS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE TABLE market_fences (service TEXT PRIMARY KEY, epoch BIGINT NOT NULL)",
     ),
     ("CREATE TABLE market_imports (file TEXT PRIMARY KEY, rows_done BIGINT NOT NULL)",),
+    ("ALTER TABLE market_series ADD COLUMN changes BIGINT NOT NULL DEFAULT 0",),
 )
 VERSION: Final = len(SQLITE_STEPS)
 assert len(POSTGRES_STEPS) == VERSION, "each step of the schema is written for both engines"

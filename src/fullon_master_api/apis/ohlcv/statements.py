@@ -142,6 +142,11 @@ FROM market_series s THEN JOIN market_trades t ON [[t.series_id = s.series_id
 WHERE s.exchange = $1::text AND s.symbol = $2::text
 ORDER BY t.event_ns, t.trade_number, t.trade_text LIMIT $7::bigint"""  # noqa: S608
 
+# $1 keys: how many transactions have written each series. What was read after this is what there is while the number stays.
+READ_CHANGES: Final = """
+SELECT q.position, s.changes FROM KEYS($1) q
+  THEN JOIN market_series s ON [[s.exchange = q.exchange AND s.symbol = q.symbol]]"""
+
 READ_SERIES: Final = f"SELECT {SERIES} FROM market_series WHERE exchange = $1::text AND symbol = $2::text"  # noqa: S608
 
 READ_COVERAGE: Final = """
@@ -165,7 +170,10 @@ TAKE_FENCE: Final = """
 INSERT INTO market_fences (service, epoch) VALUES ($1::text, $2::bigint)
 ON CONFLICT (service) DO UPDATE SET epoch = excluded.epoch WHERE market_fences.epoch <= excluded.epoch RETURNING epoch"""
 
-GET_SERIES: Final = f"SELECT {SERIES} FROM market_series WHERE exchange = $1::text AND symbol = $2::text FORUPDATE"  # noqa: S608
+# Every transaction that writes rows of a series begins with this: it waits until no other does, and counts the transaction, so
+# that who has read the series sees by one number whether anything may have changed.
+CHANGE_SERIES: Final = f"""
+UPDATE market_series SET changes = changes + 1 WHERE exchange = $1::text AND symbol = $2::text RETURNING {SERIES}"""  # noqa: S608
 ADD_SERIES: Final = """
 INSERT INTO market_series (exchange, symbol, price_exponent, quantity_exponent, price_decimals, quantity_decimals, candles_kept_s,
   trades_kept_s)
@@ -336,7 +344,7 @@ def sqlite_sql(text: str) -> str:
     )
     text = re.sub(r"(INTS|WORDS)\((\$\d+)\)", r"(SELECT value FROM json_each(\2))", text)
     text = THEN_JOIN.sub(r"CROSS JOIN \1 \2 ON (\3)", text)
-    return re.sub(r"\$(\d)", r"?\1", text.replace("FORUPDATE", ""))
+    return re.sub(r"\$(\d)", r"?\1", text)
 
 
 @lru_cache(maxsize=256)
@@ -350,5 +358,4 @@ def postgres_sql(text: str) -> str:
     text = re.sub(r"INTS\((\$\d+)\)", r"(SELECT unnest(\1::bigint[]) AS value)", text)
     text = re.sub(r"WORDS\((\$\d+)\)", r"(SELECT unnest(\1::text[]) AS value)", text)
     # OFFSET 0 keeps the planner from turning the lateral query into a join whose sides it may change.
-    text = THEN_JOIN.sub(r"CROSS JOIN LATERAL (SELECT * FROM \1 \2 WHERE \3 OFFSET 0) \2", text)
-    return text.replace("FORUPDATE", "FOR UPDATE")
+    return THEN_JOIN.sub(r"CROSS JOIN LATERAL (SELECT * FROM \1 \2 WHERE \3 OFFSET 0) \2", text)

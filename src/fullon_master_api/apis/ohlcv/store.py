@@ -27,6 +27,8 @@ from fullon_master_api.errors import BadUserInput
 from fullon_master_api.model import Candle, CandleColumns, CandleSource, Fence, MarketTrade, Timeframe
 from fullon_master_api.tracing import with_spans
 
+KEPT_LIMIT_MIN: Final = 32
+"""Reads of fewer candles are not kept: to read them costs no more than to ask whether they have changed."""
 SPANS: Final = {"read": "ohlcv read", "write": "ohlcv write"}
 T = TypeVar("T")
 R = TypeVar("R")
@@ -159,12 +161,20 @@ class OhlcvStore:
         """
         check_range(start_ns, end_ns, limit, limit_max)
         span = Span(timeframe, start_ns=start_ns, end_ns=end_ns, limit=limit, zone=zone, newest=newest)
+        if limit < KEPT_LIMIT_MIN:
+            return await self._read(keys, span, fill, lambda _key, rows: reading.candles(rows))
         asked = (timeframe, start_ns, end_ns, limit, fill, zone, span.newest)
+        distinct = distinct_keys(keys, limit)
+        counted = await self.driver.read(sql.READ_CHANGES, distinct) if distinct else []
+        changes: dict[Key, int] = {distinct[position]: count for position, count in counted}
+        known = {key: self._kept.find((key, asked), count) for key, count in changes.items()}
 
         def build(key: Key | None, rows: Sequence[Row]) -> list[Candle]:
-            return reading.candles(rows) if key is None else self._kept.candles((key, asked), rows)
+            return reading.candles(rows) if key is None else self._kept.candles((key, asked), rows, changes[key])
 
-        return await self._read(keys, span, fill, build)
+        missing = [key for key, found in known.items() if found is None]
+        found = dict(zip(missing, await self._read(missing, span, fill, build), strict=True))
+        return [known.get(key) or found.get(key, []) for key in keys]
 
     async def columns(
         self,

@@ -220,7 +220,7 @@ def close_candles(
 ) -> Transaction[tuple[Series, list[Bar]] | None]:
     """Make final what was built from trades and ended by this instant; None for an unknown series."""
     yield from take_fence(fence)
-    found = yield Run(sql.GET_SERIES, (exchange, symbol))
+    found = yield Run(sql.CHANGE_SERIES, (exchange, symbol))
     if not found:
         return None
     series = Series(**dict(zip(Series.__struct_fields__, found[0], strict=True)))
