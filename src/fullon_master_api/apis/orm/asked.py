@@ -71,6 +71,12 @@ def number(name: str) -> BindParameter[int]:
     return bindparam(name, type_=Integer())
 
 
+def exactly(count: int) -> ColumnElement[int]:
+    """A number of rows that is part of the statement's text: of a LIMIT that is a parameter PostgreSQL assumes a tenth of all
+    rows, finds each time that the true plan is better, and plans each time anew."""
+    return literal_column(str(int(count)), Integer())
+
+
 def possible_keys(keys: Sequence[Any]) -> list[Any]:
     """The keys once each, without numbers that no row can have and no driver takes."""
     return [key for key in dict.fromkeys(keys) if not isinstance(key, int) or 0 <= key <= ID_MAX]

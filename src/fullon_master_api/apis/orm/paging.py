@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, FromClause, Label, Select, and_, func, lit
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TableValuedAlias
 
-from fullon_master_api.apis.orm.asked import ASKED, WORDS, among, as_list, asked_keys, asked_pairs, number, possible_keys
+from fullon_master_api.apis.orm.asked import ASKED, WORDS, among, as_list, asked_keys, asked_pairs, exactly, number, possible_keys
 from fullon_master_api.apis.orm.columns import Money, as_text
 from fullon_master_api.apis.orm.conditions import Condition, to_sql
 from fullon_master_api.apis.orm.cursors import Cursors, read_cursor
@@ -118,9 +118,9 @@ class Listing(Generic[T]):
 
     async def one(self, connection: Connection, *where: ColumnElement[bool]) -> T | None:
         def make() -> Select[Any]:
-            return self.select(*where).limit(number("most"))
+            return self.select(*where).limit(exactly(1))
 
-        found = await self._fetch(connection, "one", self.every, where, {"most": 1}, make)
+        found = await self._fetch(connection, "one", self.every, where, {}, make)
         return found.records[0] if found.records else None
 
     async def many(
@@ -197,9 +197,10 @@ class Listing(Generic[T]):
 
         def make() -> Select[Any]:
             statement = self.select(*conditions, chosen=chosen, dialect=connection.dialect.name).order_by(*self._order(order))
-            return statement.limit(number("most")).offset(number("skipped"))
+            return statement.limit(exactly(limit + 1)).offset(number("skipped") if offset else None)
 
-        found = await self._fetch(connection, ("page", order), chosen, conditions, {"most": limit + 1, "skipped": offset}, make)
+        kind, named = ("page", order, limit, bool(offset)), {"skipped": offset} if offset else {}
+        found = await self._fetch(connection, kind, chosen, conditions, named, make)
         count = await self.count(connection, *where) if total else None
         return self._page(found.records, limit, order, count, has_previous=after is not None)
 
@@ -224,13 +225,13 @@ class Listing(Generic[T]):
         pieces = self._lateral if dialect == "postgresql" else self._correlated
 
         def make() -> Select[Any]:
-            return pieces(asked_keys(dialect, parent), parent, conditions, order, chosen)
+            return pieces(asked_keys(dialect, parent), parent, conditions, order, chosen, exactly(limit + 1))
 
         lists: dict[Any, list[T]] = {}
         possible = possible_keys(parents)
         if possible:
-            named = {ASKED: as_list(dialect, possible), "most": limit + 1}
-            found = await self._fetch(connection, ("pages", parent, order), chosen, conditions, named, make)
+            kind, named = ("pages", parent, order, limit), {ASKED: as_list(dialect, possible)}
+            found = await self._fetch(connection, kind, chosen, conditions, named, make)
             start = 0
             for owner, count in Counter(found.column(-1)).items():  # Rows of one parent come together.
                 lists[owner] = found.records[start : start + count]
@@ -244,10 +245,11 @@ class Listing(Generic[T]):
         where: Sequence[ColumnElement[bool]],
         order: str,
         chosen: Chosen,
+        most: ColumnElement[int],
     ) -> Select[Any]:
         """The first rows of each parent: one look into the index for each, however many rows a parent has."""
         own = self.select(parent == asked.c.value, *where, chosen=chosen, dialect="postgresql").order_by(*self._order(order))
-        rows = own.limit(number("most")).lateral("own")
+        rows = own.limit(most).lateral("own")
         place = [rows.c[field] for field in self._place(order)]
         found = select(rows, asked.c.value.label("_parent")).select_from(asked.join(rows, true()))
         return found.order_by(asked.c.value, *((field.desc() for field in place) if order.startswith("-") else place))
@@ -259,6 +261,7 @@ class Listing(Generic[T]):
         where: Sequence[ColumnElement[bool]],
         order: str,
         chosen: Chosen,
+        most: ColumnElement[int],
     ) -> Select[Any]:
         """The same for SQLite, which has no lateral join: the keys of each parent's first rows, then those rows.
 
@@ -266,7 +269,7 @@ class Listing(Generic[T]):
         """
         ordering = self._order(order)
         keys = select(self.key).select_from(self.source).where(parent == asked.c.value, *map(func.likely, where))
-        first = keys.order_by(*ordering).limit(number("most")).correlate(asked)
+        first = keys.order_by(*ordering).limit(most).correlate(asked)
         columns = (*self._columns("sqlite", chosen), asked.c.value.label("_parent"))
         rows = select(*columns).select_from(asked.join(self.source, self.key.in_(first)))
         return rows.order_by(asked.c.value, *ordering)
