@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+import asyncpg
 import orjson
 from benchmarks.executor_data import LIMIT, QUERIES, as_plain, schemas
 from benchmarks.executor_queries import POSTGRAPHILE, STORE_QUERIES
@@ -33,10 +34,16 @@ WARMING = 2
 
 @dataclass
 class Load:
-    """Requests a second and CPU microseconds of the server per request, one sample a round."""
+    """Requests a second, and CPU microseconds per request of the server and of its database, one sample a round."""
 
     rates: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
+    database_us: list[float] = field(default_factory=list)
+
+    def parts(self) -> dict[str, float]:
+        """Where the time of a request goes; `both` is all that a core would need for it."""
+        server, database = min(self.cpu_us), min(self.database_us, default=0.0)
+        return {"server_us": round(server), "database_us": round(database), "both": round(server + database)}
 
 
 @dataclass
@@ -51,11 +58,36 @@ class Peer:
 
     def cpu_s(self) -> float:
         """Seconds on a CPU of all its threads, by the kernel's scheduler."""
-        total = 0
-        for stat in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
-            with suppress(FileNotFoundError):
-                total += int(stat.read_text().split()[0])
-        return total / 1e9
+        return _on_cpu_s(Path(f"/proc/{self.pid}/task").glob("*/schedstat"))
+
+
+def _on_cpu_s(stats: Iterable[Path]) -> float:
+    total = 0
+    for stat in stats:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            total += int(stat.read_text().split()[0])
+    return total / 1e9
+
+
+@dataclass(frozen=True)
+class Database:
+    """The processes of a PostgreSQL server, by that of the one that starts them; none of a store that has no server."""
+
+    pid: int = 0
+
+    @classmethod
+    async def of(cls, url: str) -> Database:
+        connection = await asyncpg.connect(url)
+        status = Path(f"/proc/{connection.get_server_pid()}/status").read_text()
+        await connection.close()
+        return cls(int(status.split("PPid:")[1].split()[0]))
+
+    def cpu_s(self) -> float:
+        """Seconds on a CPU of all of them."""
+        if not self.pid:
+            return 0.0
+        pids = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return _on_cpu_s(Path(f"/proc/{pid}/schedstat") for pid in pids)
 
 
 def install_node(folder: Path) -> str:
@@ -156,8 +188,10 @@ class Connection(asyncio.Protocol):
             self.first.set_exception(exc or ConnectionResetError("closed before it answered"))
 
 
-async def load(peer: Peer, query: str, seconds: float, connections_count: int = CONNECTIONS) -> tuple[float, float, bytes]:
-    """Requests a second, CPU microseconds a request, and the first answer."""
+async def load(
+    peer: Peer, query: str, seconds: float, database: Database, connections_count: int = CONNECTIONS
+) -> tuple[float, float, float, bytes]:
+    """Requests a second, CPU microseconds a request of the peer and of its database, and the first answer."""
     body = orjson.dumps({"query": query})
     head = f"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
     head += f"authorization: Bearer {peer.token}\r\n\r\n" if peer.token else "\r\n"
@@ -168,23 +202,27 @@ async def load(peer: Peer, query: str, seconds: float, connections_count: int = 
     ]
     connections = [connection for _transport, connection in made]
     answers = await asyncio.wait_for(asyncio.gather(*(connection.first for connection in connections)), LONGEST_QUIET_S)
-    before, cpu, began = sum(c.answers for c in connections), peer.cpu_s(), time.perf_counter()
+    before, cpu, stored, began = sum(c.answers for c in connections), peer.cpu_s(), database.cpu_s(), time.perf_counter()
     while True:
         await asyncio.sleep(seconds)
         done = sum(c.answers for c in connections) - before
         if done >= ANSWERS_MIN or time.perf_counter() - began > LONGEST_QUIET_S:
             break
-    took, spent = time.perf_counter() - began, peer.cpu_s() - cpu
+    took, spent, asked = time.perf_counter() - began, peer.cpu_s() - cpu, database.cpu_s() - stored
     for connection in connections:
         connection.stopping = True
     await asyncio.wait_for(asyncio.gather(*(connection.idle for connection in connections)), LONGEST_QUIET_S)
     for transport, _connection in made:
         transport.close()
-    return done / took, spent / done * 1e6, answers[0]
+    return done / took, spent / done * 1e6, asked / done * 1e6, answers[0]
 
 
 async def compare_http(
-    commands: Mapping[str, list[str]], queries: Mapping[str, Mapping[str, str]], rounds: int, seconds: float
+    commands: Mapping[str, list[str]],
+    queries: Mapping[str, Mapping[str, str]],
+    rounds: int,
+    seconds: float,
+    database: Database = Database(),
 ) -> dict[str, dict[str, Load]]:
     """Load of each peer and query; rounds go through all peers in turn. `queries` has the text of each query for each peer.
 
@@ -199,9 +237,9 @@ async def compare_http(
                 for peer_name, peer in started.items():
                     sent = texts[peer_name]
                     if round_number:
-                        rate, cpu_us, answer = await load(peer, sent, seconds)
+                        rate, cpu_us, database_us, answer = await load(peer, sent, seconds, database)
                     else:
-                        rate, cpu_us, answer = await load(peer, sent, 0.2, WARMING)
+                        rate, cpu_us, database_us, answer = await load(peer, sent, 0.2, database, WARMING)
                     said = orjson.loads(answer)
                     assert "errors" not in said, (peer_name, answer[:300])
                     assert expected.setdefault(sent.replace(LIMIT, ""), said["data"]) == said["data"], peer_name
@@ -209,6 +247,7 @@ async def compare_http(
                         found = results.setdefault(query_name, {}).setdefault(peer_name, Load())
                         found.rates.append(rate)
                         found.cpu_us.append(cpu_us)
+                        found.database_us.append(database_us)
     return results
 
 
@@ -241,7 +280,8 @@ async def compare_stores(
             name: {peer: POSTGRAPHILE[name] if peer == "postgraphile" else text for peer in commands}
             for name, text in STORE_QUERIES.items()
         }
-        postgres = await compare_http(commands, queries, rounds, seconds)
+        database = await Database.of(url.replace("+asyncpg", ""))
+        postgres = await compare_http(commands, queries, rounds, seconds, database)
     url = f"sqlite+aiosqlite:///{folder / 'fullon.db'}"
     subprocess.run(command("fill", url), check=True)
     commands = {peer: command(peer, url) for peer in ("fullon", "strawberry")}
