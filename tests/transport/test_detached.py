@@ -155,7 +155,7 @@ async def test_a_reader_that_stops_is_no_longer_read_and_costs_a_bounded_buffer(
                 await asyncio.sleep(0.01)
         assert not connection._transport.is_reading()
         assert connection._transport.get_write_buffer_size() < 300_000
-        assert sum(map(len, connection._out)) <= 200_000
+        assert sum(map(len, connection.parts)) <= 200_000
         client.socket.transport.resume_reading()
 
 

@@ -24,7 +24,7 @@ class Book:
 
     def __init__(self, stage: Stage, who: Principal | None) -> None:
         link: Any = self
-        self.paused = False
+        self.paused = self.joining = False
         self.told: list[Any] = []
         self.failed: list[Exception] = []
         self.member = Member(self, link, TRANSPORT_WS, b"")

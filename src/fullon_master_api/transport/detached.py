@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from fullon_master_api.errors import ServerShutdown
 from fullon_master_api.transport import frames
 from fullon_master_api.transport.frames import FrameError, FrameReader, close_frame, frame_header
-from fullon_master_api.transport.links import Reader, Rendered
+from fullon_master_api.transport.links import PARTS_BYTES_MAX, Reader, Rendered
 from fullon_master_api.transport.protocols import CLOSE_BAD_MESSAGE
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ SEND_BUFFER_BYTES: Final = 65_536
 """The kernel's send buffer. Its default holds megabytes of stale prices for a client that does not read."""
 
 HIGH_WATER_BYTES: Final = 16_384
-OUT_BYTES_MAX: Final = 65_536
 CLOSE_WAIT_S: Final = 2.0
 SILENT_S: Final = 45.0
 PING_FRAME: Final = frame_header(0, frames.PING)
@@ -54,12 +53,12 @@ class Connection(asyncio.Protocol):
         "_give_up",
         "_heard_at_s",
         "_lobby",
-        "_out",
-        "_out_bytes",
         "_reader",
-        "_touched",
         "_transport",
         "_transport_writes",
+        "joining",
+        "parts",
+        "parts_bytes",
         "paused",
         "session",
     )
@@ -71,9 +70,9 @@ class Connection(asyncio.Protocol):
         self.paused = False
         self._flusher = flusher
         self._reader = FrameReader(bytes_max)
-        self._out: list[bytes] = []
-        self._out_bytes = 0
-        self._touched = False
+        self.parts: list[bytes] = []
+        self.parts_bytes = 0
+        self.joining = False
         self._transport_writes = False
         self._closing = False
         self._give_up: asyncio.TimerHandle | None = None
@@ -142,7 +141,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         # Who does not read its answers is not asked for more questions, so what waits for it stays bounded.
-        self.paused = True
+        self.paused, self.joining = True, False
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
@@ -163,7 +162,7 @@ class Connection(asyncio.Protocol):
         session, self.session = self.session, None
         if session is not None:
             session.lost()
-        self._out.clear()
+        self.parts.clear()
         self._lobby.dismiss(self._address)
 
     def shutdown(self) -> None:
@@ -177,18 +176,17 @@ class Connection(asyncio.Protocol):
 
     def deliver(self, event: Rendered, reader: Reader) -> None:
         frame, tail = event.frames.get(reader.spelling) or event.frame(reader), reader.tail
-        if not self._touched:
-            if self._flusher.direct and not self._out:
+        if not self.joining:
+            if self._flusher.direct and not self.parts:
                 if not self._closing:
                     self._write(frame + tail)
                 return
-            self._touched = True
+            self.joining = True
             self._flusher.touch(self)
-        out = self._out
-        out.append(frame)  # Both are there already: what is joined only when it is written makes no objects to wait.
-        out.append(tail)
-        self._out_bytes += len(frame) + len(tail)
-        if self._out_bytes > OUT_BYTES_MAX:
+        self.parts.append(frame)  # Both are there already: what is joined only when it is written makes no objects to wait.
+        self.parts.append(tail)
+        self.parts_bytes += len(frame) + len(tail)
+        if self.parts_bytes > PARTS_BYTES_MAX:
             self.flush()
 
     def send(self, text: bytes) -> None:
@@ -204,19 +202,19 @@ class Connection(asyncio.Protocol):
     def _send_now(self, data: bytes) -> None:
         if self._closing:
             return
-        self._out.append(data)
-        self._out_bytes += len(data)
+        self.parts.append(data)
+        self.parts_bytes += len(data)
         self.flush()
 
     def flush(self) -> None:
         """Write all that waits, at once; kept while the reader is behind, unless it is very much."""
-        self._touched = False
-        out = self._out
-        if not out or self._closing or (self.paused and self._out_bytes <= OUT_BYTES_MAX):
+        self.joining = False
+        parts = self.parts
+        if not parts or self._closing or (self.paused and self.parts_bytes <= PARTS_BYTES_MAX):
             return
-        data = b"".join(out)
-        out.clear()
-        self._out_bytes = 0
+        data = b"".join(parts)
+        parts.clear()
+        self.parts_bytes = 0
         self._write(data)
 
     def close(self, code: int, reason: str) -> None:

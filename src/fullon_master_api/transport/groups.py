@@ -11,7 +11,7 @@ from fullon_master_api.errors import SlowConsumer
 from fullon_master_api.executor.engine import Prepared
 from fullon_master_api.executor.live import Backlog, Delivery, Feed
 from fullon_master_api.tracing import span
-from fullon_master_api.transport.links import Link, Rendered, spelling_of
+from fullon_master_api.transport.links import PARTS_BYTES_MAX, Link, Rendered, spelling_of
 from fullon_master_api.transport.protocols import Wire
 
 if TYPE_CHECKING:
@@ -273,14 +273,25 @@ class Group:
         return delivered
 
     def _hand_to(self, members: Sequence[Member], parts: Sequence[tuple[Hashable, Waiting]], rendered: Rendered) -> int:
-        delivered = 0
+        delivered, spelling, frame, size = len(members), -1, b"", 0
         for member in members:
             link = member.link
-            if member.pending is None and not link.paused and member.group is self:
+            if member.pending is None and link.joining and member.group is self:
+                # What `deliver` does then, here without a call: with many events of a moment nearly all come this way.
+                if member.spelling != spelling:
+                    spelling, frame = member.spelling, rendered.frame(member)
+                    size = len(frame) + len(member.tail)
+                link.parts.append(frame)
+                link.parts.append(member.tail)
+                link.parts_bytes += size
+                if link.parts_bytes > PARTS_BYTES_MAX:
+                    link.flush()
+            elif member.pending is None and not link.paused and member.group is self:
                 link.deliver(rendered, member)
-                delivered += 1
-            elif member.group is self:
-                self._park(member, parts)
+            else:
+                delivered -= 1
+                if member.group is self:
+                    self._park(member, parts)
         return delivered
 
     def _park(self, member: Member, parts: Sequence[tuple[Hashable, Waiting]]) -> None:

@@ -19,6 +19,9 @@ WIRES_MAX: Final = 2
 QUEUED_MAX: Final = 1_000
 """Control messages and answers that may wait for a reader that is behind; events have their own outboxes."""
 
+PARTS_BYTES_MAX: Final = 65_536
+"""What may wait for one write."""
+
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
@@ -80,6 +83,12 @@ class Link(Protocol):
     """Where a session writes. Nothing here waits, and nothing raises when the peer has left."""
 
     paused: bool
+    joining: bool
+    """Whether its next write is due and takes more `parts` along; never while `paused`, nor where no events are joined."""
+
+    parts: list[bytes]
+    parts_bytes: int
+    """The frames that wait for it, and their length: `flush` above `PARTS_BYTES_MAX`."""
 
     def send(self, text: bytes) -> None:
         """A whole message, in order with the events; waits in a bounded queue while the reader is behind."""
@@ -114,7 +123,8 @@ class AsgiLink:
     """
 
     def __init__(self, send: Send, spawn: Spawn) -> None:
-        self.paused = False
+        self.paused = self.joining = False
+        self.parts, self.parts_bytes = list[bytes](), 0
         self.owner: LinkOwner | None = None
         self._send = send
         self._spawn = spawn

@@ -81,7 +81,8 @@ class HttpStream:
         headers: Mapping[str, str],
         caller: Caller,
     ) -> None:
-        self.paused = False
+        self.paused = self.joining = False
+        self.parts, self.parts_bytes = list[bytes](), 0
         self.member = Member(self, self, TRANSPORT_WS, b"")
         self.credentials = dict(headers)
         self._desk = desk
