@@ -32,7 +32,7 @@ from benchmarks.executor_http import HERE, LONGEST_QUIET_S, Peer, running
 
 KNOWN = "{ me { userId mail } }"
 KNOWN_RATE, FLOOD_RATE, NEWCOMER_RATE = 100, 500, 2
-CONNECTIONS, FLOOD_CONNECTIONS = 8, 64
+CONNECTIONS, FLOOD_CONNECTIONS = 8, 128
 SAMPLES_MIN = 200
 SETTLED_S = 1.5
 """The flood goes on so long before it is measured: the server then has nothing saved up for reading new documents."""

@@ -61,7 +61,7 @@ from fullon_master_api.web.pages import graphiql_door_page, graphiql_page, mount
 log = get_logger(__name__)
 
 GRAPHQL_PATH: Final = "/graphql"
-OLDEST_AFTER: Final = 100
+OLDEST_AFTER: Final = 300
 """Collections of younger objects before the oldest are looked through; Python's own is 10."""
 
 

@@ -110,7 +110,10 @@ def _recorded(tracer: Tracer, name: str, attributes: dict[str, str | int | float
 
 @dataclass(slots=True)
 class Note:
-    """A statement that was sent to a store: text without values, rows that came back, when (`perf_counter_ns`), how long."""
+    """A statement that was sent to a store: text without values, rows that came back or were changed, when, how long.
+
+    Units:  began_ns in `perf_counter_ns`.
+    """
 
     sql: str
     began_ns: int
@@ -136,6 +139,20 @@ def note_statement(sql: str) -> AbstractContextManager[Note | None]:
     """Around the sending of a statement: a note for whoever wants them, or None and no cost where nobody does."""
     notes = _NOTES.get()
     return NOTHING if notes is None else _noted(notes, sql)
+
+
+def begin_note(sql: str) -> Note | None:
+    """The same where the end is told elsewhere, by `end_note`."""
+    notes = _NOTES.get()
+    if notes is None:
+        return None
+    notes.append(Note(sql, time.perf_counter_ns()))
+    return notes[-1]
+
+
+def end_note(note: Note, rows: int) -> None:
+    note.took_ns = time.perf_counter_ns() - note.began_ns
+    note.rows = rows
 
 
 @contextmanager

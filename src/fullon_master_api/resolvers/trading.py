@@ -218,10 +218,10 @@ async def symbols_of_fills(fills: Sequence[Trade | DryTrade], ctx: Context, *, w
 
 
 @reads("bot_id")
-async def bots_of_orders(orders: Sequence[Order], ctx: Context) -> list[Bot | None]:
-    found = await ctx.stores.orm.bots.get_many([order.bot_id for order in orders if order.bot_id is not None], ctx.user)
-    bots = {bot.bot_id: bot for bot in found if bot is not None}
-    return [None if order.bot_id is None else bots.get(order.bot_id) for order in orders]
+async def bots_of_orders(orders: Sequence[Order], ctx: Context, *, wanted: Wanted = None) -> list[Bot | None]:
+    bot_ids = [order.bot_id for order in orders if order.bot_id is not None]
+    bots = dict(zip(bot_ids, await ctx.stores.orm.bots.get_many(bot_ids, ctx.user, wanted=wanted), strict=True))
+    return [None if order.bot_id is None else bots[order.bot_id] for order in orders]
 
 
 @reads("ex_id")

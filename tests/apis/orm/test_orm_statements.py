@@ -257,6 +257,17 @@ async def test_a_decimal_that_is_only_shown_is_read_as_the_text_that_it_would_be
     assert shown == [decimal_text(Decimal(number)) for number in numbers] == numbers
 
 
+async def test_the_statements_of_a_transaction_are_noted_without_their_values(orm: Orm, world: World) -> None:
+    with noted_statements() as notes:
+        await orm.orders.place(world.ana, {"symbol": "BTC/USD", "side": "buy", "order_type": "market", "volume": 3})
+
+    into = [note for note in notes if note.sql.startswith("INSERT INTO orders")]
+    assert len(into) == 1
+    assert any(note.sql.startswith("INSERT INTO events") for note in notes)
+    assert all(note.took_ns > 0 for note in notes)
+    assert not any("BTC/USD" in note.sql for note in notes)
+
+
 async def test_a_parameter_without_a_place_is_refused_when_it_is_compiled(orm: Orm) -> None:
     mine = select(tables_trading.orders.c.order_id).where(tables_trading.orders.c.uid == 7)
     with pytest.raises(AssertionError, match="has no place"):

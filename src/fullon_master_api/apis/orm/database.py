@@ -26,7 +26,7 @@ from fullon_master_api.apis.orm.tables_services import audit, events, leases
 from fullon_master_api.errors import BadUserInput, Conflict, Forbidden, GatewayError, StaleEpoch, StoreUnavailable
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Fence, Principal
-from fullon_master_api.tracing import span
+from fullon_master_api.tracing import begin_note, end_note, span
 
 log = get_logger(__name__)
 
@@ -108,6 +108,7 @@ class Database:
         self._lanes = Lanes(reader, connections_max)
         self._statements = Statements(reader.dialect)
         self.dialect = writer.dialect.name
+        note_writes(writer)
 
     @property
     def engines(self) -> Sequence[AsyncEngine]:
@@ -199,6 +200,20 @@ def open_database(
     if pre_ping:
         check_before_use(writer)
     return Database(writer, writer, hint, connections_max=pool_size + max_overflow)
+
+
+def note_writes(engine: AsyncEngine) -> None:
+    """Tell the statements of transactions to whoever notes them, as a `Reader` tells its own."""
+
+    def began(_connection: Any, _cursor: Any, sql: str, _values: Any, context: Any, _many: bool) -> None:
+        context.note = begin_note(sql)
+
+    def ended(_connection: Any, cursor: Any, _sql: str, _values: Any, context: Any, _many: bool) -> None:
+        if context.note is not None:
+            end_note(context.note, max(0, cursor.rowcount))
+
+    event.listen(engine.sync_engine, "before_cursor_execute", began)
+    event.listen(engine.sync_engine, "after_cursor_execute", ended)
 
 
 def check_before_use(engine: AsyncEngine) -> None:
