@@ -34,7 +34,6 @@ from fullon_master_api.model import Candle, OrderStatus, OrderType, Side, Ticker
 from fullon_master_api.resolvers.context import Context
 from fullon_master_api.schema import build_schema
 from fullon_master_api.settings import Settings
-from fullon_master_api.transport.server import collect_seldom
 
 START_NS = 1_762_776_000_000_000_000
 
@@ -171,7 +170,6 @@ async def serve(peer: str, url: str) -> None:
                 tasks.create_task(server.serve())
                 while not server.started:
                     await asyncio.sleep(0.01)
-                collect_seldom()  # As `fullon serve` does.
                 port = server.servers[0].sockets[0].getsockname()[1]
                 print(json.dumps({"port": port, "pid": os.getpid(), "token": token, "newcomer": newcomer}), flush=True)
                 await asyncio.to_thread(sys.stdin.read)

@@ -28,7 +28,7 @@ from websockets.utils import accept_key
 
 from fullon_master_api.apis.orm import open_orm
 from fullon_master_api.apis.orm.demo import install_demo
-from fullon_master_api.app import open_gateway
+from fullon_master_api.app import lasting_objects, open_gateway
 from fullon_master_api.auth.jwt import create_access_token
 from fullon_master_api.auth.passwords import open_passwords
 from fullon_master_api.executor.core import SteadyExecution
@@ -39,7 +39,7 @@ from fullon_master_api.transport.detached import plain_fd
 from fullon_master_api.transport.frames import FrameReader, frame_header
 from fullon_master_api.transport.links import Rendered, spelling_of
 from fullon_master_api.transport.protocols import TRANSPORT_WS, event_tail
-from fullon_master_api.transport.server import Server, bind_socket, collect_seldom, server_config
+from fullon_master_api.transport.server import Server, bind_socket, server_config
 
 SYMBOLS = ["BTC/USD", *(f"B{number:02d}/USD" for number in range(1, 50))]
 PRICES: dict[str, Any] = {"bid": "60000.1", "ask": "60000.2", "high": "61000.5", "low": "59000.5", "volume": "123.456"}
@@ -109,8 +109,8 @@ async def serve_fullon(*, ws: Any = None) -> None:
                     Ticker(exchange="kraken", symbol=symbol, last=str(stamp), received_ns=stamp, **PRICES)
                 )
 
-            collect_seldom()  # As `fullon serve` does.
-            await serve(gateway.app, token, publish, ws=ws)
+            with lasting_objects():  # As `fullon serve` does.
+                await serve(gateway.app, token, publish, ws=ws)
 
 
 @strawberry.type(name="Ticker")

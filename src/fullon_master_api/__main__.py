@@ -13,7 +13,7 @@ from fullon_master_api.errors import GatewayError
 from fullon_master_api.logs import get_logger
 from fullon_master_api.notify import READY, STOPPING, notify
 from fullon_master_api.settings import Settings
-from fullon_master_api.transport.server import Server, collect_seldom, server_config
+from fullon_master_api.transport.server import Server, server_config
 
 log = get_logger(__name__)
 
@@ -82,7 +82,6 @@ async def announce(server: Server, gateway: MasterGateway, on_ready: OnReady) ->
     embedded = gateway.settings.is_embedded
     while not (found := await gateway.readiness()).ready or (embedded and not found.settled):  # noqa: ASYNC110  stores and leases tell nobody when they are ready
         await asyncio.sleep(READY_POLL_S)
-    collect_seldom()
     await on_ready(gateway)
     notify(READY)
 

@@ -61,8 +61,11 @@ from fullon_master_api.web.pages import graphiql_door_page, graphiql_page, mount
 log = get_logger(__name__)
 
 GRAPHQL_PATH: Final = "/graphql"
-OLDEST_AFTER: Final = 300
-"""Collections of younger objects before the oldest are looked through; Python's own is 10."""
+COLLECT_AFTER: Final = (10_000, 10, 20)
+"""New objects after which the youngest are looked through for cycles, and how often that before the older ones, and the oldest.
+
+Python's own 700 objects are a dozen connects.
+"""
 
 
 class MasterGateway:
@@ -211,7 +214,7 @@ class MasterGateway:
 
 @contextmanager
 def lasting_objects() -> Iterator[None]:
-    """For a process that serves: what is there now stays, so Python's collector need not look through it again and again.
+    """For a process that serves: what is there now stays, so Python's collector need not look through it, and seldom at the rest.
 
     A look through all of the schema and the libraries stops everything for a tenth of a second and finds nothing: a flood of new
     documents brought one each two seconds.
@@ -219,7 +222,7 @@ def lasting_objects() -> Iterator[None]:
     thresholds = gc.get_threshold()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*thresholds[:2], OLDEST_AFTER)
+    gc.set_threshold(*COLLECT_AFTER)
     try:
         yield
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -17,8 +16,6 @@ from fullon_master_api.transport.upgrade import DetachableProtocol
 BACKLOG: Final = 2048
 GRACE_S: Final = 5
 TICK_S: Final = 0.1
-COLLECT_ABOVE: Final = 10_000
-"""New objects after which the youngest are looked through for cycles; Python's own 700 are a dozen connects."""
 
 
 class AddressInUse(GatewayError):
@@ -86,13 +83,6 @@ class Server(uvicorn.Server):
             self.should_exit = True
             self._told.set()
             stopping.cancel()
-
-
-def collect_seldom() -> None:
-    """Spare later garbage collections what is there by now, and have fewer of them: for a process that does nothing but serve."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_ABOVE, 10, 10)
 
 
 def server_config(
