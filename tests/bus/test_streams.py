@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from fullon_master_api.bus import Bus, open_bus, orders_topic, ticker_topic
+from fullon_master_api.apis.orm.records import partial_of
+from fullon_master_api.bus import Bus, open_bus, orders_topic, ticker_topic, wire
 from fullon_master_api.bus.history import History
 from fullon_master_api.bus.streams import STREAM_MAX, partition_key, stream_key
 from fullon_master_api.bus.topics import PARTITIONS, PRIVATE_PARTITION, partition_of
@@ -69,6 +70,17 @@ async def test_messages_reach_the_readers_of_another_process(redis_url: str) -> 
             await one.publish(BTC, tick(number))
         await until(lambda: len(got) == 3)
     assert got == [tick(0), tick(1), tick(2)]
+
+
+async def test_a_record_of_which_only_some_fields_were_read_before_arrives_whole(redis_url: str) -> None:
+    """As an order does in a server that was asked for the ids of orders."""
+    partial = partial_of(Ticker, ("last",))
+    wire._decoder.cache_clear()
+    async with open_bus(redis_url) as sending, open_bus(redis_url) as receiving, heard(receiving) as got:
+        await sending.publish(BTC, tick(1))
+        await until(lambda: got == [tick(1)])
+    assert issubclass(partial, Ticker)
+    assert type(got[0]) is Ticker
 
 
 async def test_platforms_with_different_prefixes_do_not_hear_each_other(redis_url: str) -> None:
