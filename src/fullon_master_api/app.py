@@ -61,10 +61,10 @@ from fullon_master_api.web.pages import graphiql_door_page, graphiql_page, mount
 log = get_logger(__name__)
 
 GRAPHQL_PATH: Final = "/graphql"
-COLLECT_AFTER: Final = (10_000, 10, 20)
+COLLECT_AFTER: Final = (1_000, 10, 300)
 """New objects after which the youngest are looked through for cycles, and how often that before the older ones, and the oldest.
 
-Python's own 700 objects are a dozen connects.
+Python's own are 700, 10 and 10. Few young objects make each pause short, and the oldest are mostly what documents are kept as.
 """
 
 

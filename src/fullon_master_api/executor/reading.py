@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 from fullon_master_api.errors import RateLimited, ServerShutdown
 from fullon_master_api.executor.limits import Limits
 
-SWITCH_S: Final = 0.0002
+SWITCH_S: Final = 0.00005
 """How long the event loop waits for the interpreter while a document is read. Python's own 5 ms would be added to each step of a
 request that is known: there are several in one answer."""
 
