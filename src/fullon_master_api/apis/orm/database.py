@@ -122,10 +122,10 @@ class Database:
             lane = await self._lanes.take()
             try:
                 yield Reader(lane.driver, self._statements)
-            except Exception:
+            except Exception:  # What a statement is refused for leaves its connection whole; it goes on up.
                 await self._lanes.leave(lane)
                 raise
-            except BaseException as error:
+            except BaseException as error:  # A cancellation leaves it in the middle of an answer; it goes on up.
                 await self._lanes.drop(lane, error)
                 raise
             else:
