@@ -4,7 +4,7 @@
 
 Everything runs as it is deployed, as processes of the command `fullon`: the demo alone, then a server and a worker over a
 PostgreSQL and a Redis of their own, with the demo's symbols collected from a paper exchange. Memory is VmRSS, connections are
-counted by the stores, disk is what a million rows add.
+counted by the stores, disk is what a million rows add. PostgreSQL's processes share most of their memory: theirs is Pss.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,19 +84,38 @@ def ask_at_once(url: str, count: int) -> None:
             assert "errors" not in answer.json(), answer.text
 
 
-async def count_sql(database: str) -> int:
+async def ask_sql(database: str, query: str) -> int:
     connection = await asyncpg.connect(database.replace("+asyncpg", ""))
     try:
-        return int(await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE client_port IS NOT NULL")) - 1
+        return int(await connection.fetchval(query))
     finally:
         await connection.close()
+
+
+def count_sql(database: str) -> int:
+    """Connections to the database, without the one that counts them."""
+    return asyncio.run(ask_sql(database, "SELECT count(*) FROM pg_stat_activity WHERE client_port IS NOT NULL")) - 1
+
+
+def postgres_mib(database: str) -> float:
+    """Memory of the server with all its processes, and what they keep of its files in their buffers."""
+    oldest = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+    status = Path(f"/proc/{asyncio.run(ask_sql(database, oldest))}/status").read_text(encoding="ascii")
+    parent = int(status.split("PPid:")[1].split()[0])
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split()
+    kib = 0
+    for pid in (parent, *children):
+        with suppress(FileNotFoundError, ProcessLookupError):  # A connection of before that has just ended.
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+            kib += int(rollup.split("\nPss:")[1].split()[0])
+    return kib / 1024
 
 
 def scaled_out(folder: Path, sockets: list[int], database: str, cache: str) -> dict[str, Any]:
     store = redis.Redis.from_url(cache)
 
     def connections() -> tuple[int, int]:
-        return asyncio.run(count_sql(database)), len(store.client_list()) - 1
+        return count_sql(database), len(store.client_list()) - 1
 
     env = asyncio.run(prepare(database, cache, **LIMITS))
     found: dict[str, Any] = {}
@@ -105,12 +124,14 @@ def scaled_out(folder: Path, sockets: list[int], database: str, cache: str) -> d
         with command("worker", env=env, log=folder / "worker.log") as (worker, _):
             time.sleep(SETTLE_S)
             sql, in_redis = connections()
+            of_worker = postgres_mib(database)
             found["worker"] = {"mib": rss_mib(worker.pid), "sql": sql, "redis": in_redis}
             with command("serve", "--port", "0", env=env, log=folder / "serve.log") as (server, url):
                 time.sleep(SETTLE_S)
                 quiet = connections()
                 ask_at_once(url, 300)
                 busy = connections()
+                found["postgres_mib"] = {"with a worker": of_worker, "after 32 at once": postgres_mib(database)}
                 found["server"] = {
                     "sql": {"quiet": quiet[0] - sql, "after 32 at once": busy[0] - sql},
                     "redis": {"quiet": quiet[1] - in_redis, "after 32 at once": busy[1] - in_redis},
@@ -148,22 +169,13 @@ def write_candles(path: Path, rows: int) -> None:
     pa.parquet.write_table(pa.table(columns), path)
 
 
-async def count_bytes(database: str) -> int:
-    connection = await asyncpg.connect(database.replace("+asyncpg", ""))
-    try:
-        await connection.execute("CHECKPOINT")
-        return int(await connection.fetchval("SELECT pg_database_size(current_database())"))
-    finally:
-        await connection.close()
-
-
 @contextmanager
 def grown(folder: Path, env: dict[str, str]) -> Iterator[dict[str, float]]:
     """MB that the candle store of these settings grew by meanwhile."""
 
     def size() -> int:
         if "OHLCV_DATABASE_URL" in env:
-            return asyncio.run(count_bytes(env["OHLCV_DATABASE_URL"]))
+            return asyncio.run(ask_sql(env["OHLCV_DATABASE_URL"], "SELECT pg_database_size(current_database())"))
         return sum(path.stat().st_size for path in folder.glob("ohlcv.db*"))
 
     before, found = size(), dict[str, float]()
