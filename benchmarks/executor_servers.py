@@ -56,8 +56,7 @@ async def serve_fullon() -> None:
         make_context = hub.make_context
         routes = graphql_routes(engine, hub, nobody, make_context, Settings(_env_file=None, requests_per_minute_per_address=0))
         app.include_router(routes)
-        app.add_middleware(DirectGraphql, routes=routes)
-        await serve(app)
+        await serve(DirectGraphql(app, routes=routes))
 
 
 class Context(BaseContext, Ctx):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
@@ -12,6 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
+from starlette.types import ASGIApp
 
 from fullon_master_api.apis.cache import open_cache
 from fullon_master_api.apis.ohlcv import open_ohlcv
@@ -55,7 +57,7 @@ from fullon_master_api.transport.direct import DirectGraphql
 from fullon_master_api.transport.figures import HubCollector
 from fullon_master_api.transport.headers import CallerTraces, SecureHeaders
 from fullon_master_api.transport.hub import Hub
-from fullon_master_api.transport.routes import graphql_routes
+from fullon_master_api.transport.routes import GraphqlRoutes, graphql_routes
 from fullon_master_api.web.pages import graphiql_door_page, graphiql_page, mount_pages, own_documents
 
 log = get_logger(__name__)
@@ -69,7 +71,7 @@ Python's own are 700, 10 and 10. Few young objects make each pause short, and th
 
 
 class MasterGateway:
-    """Everything of one process, opened: `app` answers, `supervisor` collects, `hub` tells."""
+    """Everything of one process, opened: `app` answers, `supervisor` collects, `hub` tells. Routes can be added to `api`."""
 
     def __init__(
         self, settings: Settings, stores: Stores, resources: Resources, hub: Hub, engine: Engine, supervisor: Supervisor
@@ -80,7 +82,16 @@ class MasterGateway:
         self.supervisor = supervisor
         self.resources = resources
         self.engine = engine
-        self.app = self._build_app()
+        traced = is_recording()
+        self.api = FastAPI(
+            title=settings.api_title,
+            version=settings.api_version,
+            description=settings.api_description,
+            docs_url=None,
+            redoc_url=None,
+            telemetry={"tracing": traced, "metrics": traced, "logs": traced},  # Else it looks for a provider at each request.
+        )
+        self.app = self._build_app(self.api)
 
     async def run_services(self) -> None:
         """Run the services whose lease this process wins, until `stop`; those named in the settings start by themselves."""
@@ -116,22 +127,19 @@ class MasterGateway:
             raise Forbidden(f"GraphiQL is for {audience} only")
         return graphiql_door_page(graphql_path=GRAPHQL_PATH, root_path=root_path)
 
-    def _build_app(self) -> FastAPI:
+    def _build_app(self, app: FastAPI) -> ASGIApp:
+        """All faces on FastAPI, and GraphQL's short way before it."""
         settings, stores = self.settings, self.stores
-        traced = is_recording()
-        app = FastAPI(
-            title=settings.api_title,
-            version=settings.api_version,
-            description=settings.api_description,
-            docs_url=None,
-            redoc_url=None,
-            telemetry={"tracing": traced, "metrics": traced, "logs": traced},  # Else it looks for a provider at each request.
-        )
         app.state.stores = stores
         app.state.authenticate = stores.sessions.principal_of_token
         install_faults(app)
         rates = Rates.from_settings(settings)
-        self._mount_graphql(app, rates)
+        graphql = self._graphql_routes(rates)
+        app.include_router(graphql)
+        direct = partial(DirectGraphql, routes=graphql, hsts_max_age_s=settings.hsts_max_age_s)
+        wrapped = bool(settings.cors_origins) or is_recording()
+        if wrapped:  # Origins and traces are told by middleware, of FastAPI's too, so the short way begins behind it.
+            app.add_middleware(direct)
         app.include_router(root_router(settings))
         app.include_router(probe_router(self.readiness))
         app.include_router(health_router(HealthDesk(self.resources, stores.services, self.hub.get_depths)))
@@ -148,7 +156,7 @@ class MasterGateway:
         app.mount(f"{prefix}/cache", rest_cache.create_app(self._cache_desk))
         mount_pages(app)
         self._add_edges(app, rates)
-        return app
+        return app if wrapped else direct(app)
 
     def _add_edges(self, app: FastAPI, rates: Rates) -> None:
         """What every request passes, the last one first."""
@@ -174,9 +182,9 @@ class MasterGateway:
         if is_recording():
             app.add_middleware(CallerTraces)
 
-    def _mount_graphql(self, app: FastAPI, rates: Rates) -> None:
+    def _graphql_routes(self, rates: Rates) -> GraphqlRoutes:
         page = self._page if self.settings.graphiql != "nobody" else None
-        graphql = graphql_routes(
+        return graphql_routes(
             self.engine,
             self.hub,
             self._authenticate,
@@ -188,8 +196,6 @@ class MasterGateway:
             own_documents=own_documents(),
             rates=rates,
         )
-        app.include_router(graphql)
-        app.add_middleware(DirectGraphql, routes=graphql)
 
     def _cache_desk(self) -> rest_cache.Desk:
         stores = self.stores

@@ -44,6 +44,31 @@ async def test_every_answer_forbids_sniffing_and_has_a_request_id_and_tls_is_kep
             assert len(over_tls.headers["x-request-id"]) >= 16, path
 
 
+@pytest.mark.parametrize("origins", [[], [DESK]])
+async def test_what_is_posted_to_graphql_is_answered_with_the_headers_of_every_face(tmp_path: Path, origins: list[str]) -> None:
+    asked = [
+        ({"query": "{ __typename }"}, {}, 200),
+        ({"query": "{ nothing }"}, {"accept": "application/graphql-response+json"}, 400),
+        ({}, {}, 400),
+        ({"query": "{ __typename }"}, {"authorization": "Bearer nonsense"}, 401),
+        ({"query": "subscription { services { name } }"}, {"accept": "text/event-stream"}, 200),
+    ]
+    async with client_of(tmp_path, cors_origins=origins) as client:
+        for body, headers, status in asked:
+            given = {"x-request-id": "mine-1", "origin": DESK, **headers}
+            for url in ("http://desk.test/graphql", "https://desk.test/graphql"):
+                answer = await client.post(url, json=body, headers=given)
+                told = answer.headers
+                hsts = ["max-age=31536000"] if url.startswith("https") else []
+                assert answer.status_code == status, answer.text
+                assert told.get_list("x-content-type-options") == ["nosniff"], body
+                assert told.get_list("strict-transport-security") == hsts, body
+                assert told.get_list("x-request-id") == ["mine-1"], body
+                assert told.get_list("cache-control") == ["no-store"], body
+                assert told.get_list("access-control-allow-origin") == origins, body
+                assert told.get("www-authenticate") == ("Bearer" if status == 401 else None)
+
+
 async def test_hsts_can_be_switched_off(tmp_path: Path) -> None:
     async with client_of(tmp_path, "https://desk.test", hsts_max_age_s=0) as client:
         assert "strict-transport-security" not in (await client.get("/livez")).headers
@@ -128,7 +153,7 @@ async def test_a_fault_of_ours_over_rest_is_masked_and_answered_like_everything_
 
     settings = Settings(_env_file=None, data_dir=tmp_path, jwt_secret_key=SECRET, cors_origins=[DESK])
     async with open_gateway(settings) as gateway:
-        gateway.app.add_api_route("/api/v1/failing", fail)
+        gateway.api.add_api_route("/api/v1/failing", fail)
         transport = httpx.ASGITransport(app=gateway.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://desk.test", headers={"origin": DESK}) as client:
             with capture_logs() as events:

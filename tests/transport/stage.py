@@ -352,10 +352,8 @@ async def open_stage(
         make_context = stage.hub.make_context
         routes = graphql_routes(stage.engine, stage.hub, stage.door, make_context, stage.settings, find_document=find_document)
         app.include_router(routes)
-        app.add_middleware(DirectGraphql, routes=routes)
-        app.add_middleware(CallerTraces)
         config = server_config(
-            app,
+            CallerTraces(DirectGraphql(app, routes=routes)),
             uvloop_enabled=False,
             message_bytes_max=stage.settings.socket_message_bytes_max,
             trusted_proxies=stage.settings.trusted_proxies,

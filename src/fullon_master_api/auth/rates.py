@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -34,7 +34,7 @@ class Rates:
         self._running_max = running_max
         self._clock = clock
         self._buckets: OrderedDict[Caller, Bucket] = OrderedDict()
-        self._running: Counter[Caller] = Counter()
+        self._running: dict[Caller, int] = {}
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Rates:
@@ -72,17 +72,17 @@ class Rates:
 
     def check_running(self, caller: Caller) -> None:
         """Raises RateLimited when as many requests of this caller run as may."""
-        if self._running[caller] >= self._running_max:
+        if self._running.get(caller, 0) >= self._running_max:
             told = f"one {caller[0]} may have {self._running_max} requests running: wait for one to end"
             raise RateLimited(told, retry_after_s=BUSY_RETRY_S)
 
     def enter(self, caller: Caller) -> None:
-        self._running[caller] += 1
+        self._running[caller] = self._running.get(caller, 0) + 1
 
     def leave(self, caller: Caller) -> None:
-        self._running[caller] -= 1
-        if not self._running[caller]:
-            del self._running[caller]
+        count = self._running.pop(caller)
+        if count > 1:
+            self._running[caller] = count - 1
 
     def _bucket(self, caller: Caller, limit: int) -> Bucket:
         now_s = self._clock()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,8 +21,7 @@ CODED: Final = frozenset(CODES)
 ENCODER: Final = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """`{"data":…,"errors":…}` as bytes; `codes` are those of its errors, in order; no `data` key when nothing was run."""
 
     body: bytes
@@ -35,7 +33,7 @@ class Answer:
         """The same answer with these `extensions` beside those that it has."""
         told = encode(extensions)
         head = self.body[:-2] + b"," + told[1:] if self.has_extensions else self.body[:-1] + b',"extensions":' + told
-        return replace(self, body=head + b"}", has_extensions=True)
+        return msgspec.structs.replace(self, body=head + b"}", has_extensions=True)
 
 
 class DocumentError(Exception):

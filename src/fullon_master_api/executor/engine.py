@@ -67,6 +67,10 @@ class Engine:
         """Parse, measure, validate and plan once; later calls with the same text find it. DocumentError says why not."""
         return self._documents.prepare(query, operation_name)
 
+    def find(self, query: str, operation_name: str | None) -> Prepared | None:
+        """The operation, if it is known; DocumentError if it is known to be refused."""
+        return self._documents.find(query, operation_name)
+
     async def prepare_in_turn(self, query: str, operation_name: str | None, caller: Hashable) -> Prepared:
         """The same for a server with many callers: a text that is known never waits, a new one waits for its turn (`reading.py`).
 

@@ -41,10 +41,13 @@ class Desk:
 
         Raises RateLimited where too many new ones wait to be read.
         """
-        operation = await self.documents.read(operation, principal)
+        if operation.document_id is not None or self.documents.trusted_only:
+            operation = await self.documents.read(operation, principal)
         shown = self.may_introspect(principal)
         try:
-            prepared = await self.engine.prepare_in_turn(operation.query, operation.operation_name, caller)
+            prepared = self.engine.find(operation.query, operation.operation_name)
+            if prepared is None:
+                prepared = await self.engine.prepare_in_turn(operation.query, operation.operation_name, caller)
         except DocumentError as error:
             if shown:
                 raise

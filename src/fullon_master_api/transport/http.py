@@ -5,40 +5,36 @@ Source of its rules: the GraphQL-over-HTTP specification of the GraphQL foundati
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
-import orjson
 from graphql import GraphQLError, OperationType
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope
 
-from fullon_master_api.auth.rates import Caller, Rates
-from fullon_master_api.errors import BadUserInput, Forbidden, GatewayError, ParseFailed, RateLimited, ServerShutdown, TooLarge
+from fullon_master_api.auth.rates import Rates
+from fullon_master_api.errors import BadUserInput, Forbidden, GatewayError, RateLimited, ServerShutdown
 from fullon_master_api.executor.answers import Answer, DocumentError, answer_refused, encode
 from fullon_master_api.executor.engine import Prepared
 from fullon_master_api.executor.ftv1 import HEADER as FTV1_HEADER
 from fullon_master_api.model import Principal
+from fullon_master_api.transport.asked import READING, Asked, read_body, read_json
 from fullon_master_api.transport.desk import Desk
+from fullon_master_api.transport.finished import Finished
+from fullon_master_api.transport.headers import Header, over_tls
+from fullon_master_api.transport.media import GRAPHQL_JSON, JSON, prefers_html, takes_parts
 from fullon_master_api.transport.protocols import BadMessage, Operation, read_operation
-from fullon_master_api.transport.requests import is_origin_allowed, request_id_of
-from fullon_master_api.transport.streaming import EVENT_STREAM, MULTIPART, SPELLINGS, HttpStream, stream_media, stream_response
+from fullon_master_api.transport.requests import is_origin_allowed
+from fullon_master_api.transport.streaming import SPELLINGS, HttpStream, stream_media, stream_response
 
-JSON: Final = "application/json"
-GRAPHQL_JSON: Final = "application/graphql-response+json"
-HTML: Final = "text/html"
 COST_HEADER: Final = "x-graphql-cost"
 """A request with this header is told in `extensions.cost` what it cost."""
-CONTENT_TYPES: Final = {media: (b"content-type", f"{media}; charset=utf-8".encode()) for media in (JSON, GRAPHQL_JSON)}
 PARTS: Final = 'multipart/mixed; boundary="-"'
 PART_HEAD: Final = b"\r\n---\r\ncontent-type: application/json; charset=utf-8\r\n\r\n"
 PARTS_END: Final = b"\r\n-----\r\n"
-READING: Final = frozenset({"GET", "HEAD"})
-NO_STORE: Final = (b"cache-control", b"no-store")
 
 Page = Callable[[Request, Principal | None], Awaitable[Response]]
 """Answers a browser that opens `/graphql`, with what of GraphiQL this visitor may see. Raises Forbidden where that is nothing."""
@@ -72,120 +68,92 @@ class WrongMethod(GatewayError):
         self.allowed = allowed
 
 
-class Finished(Response):
-    """An answer whose headers are bytes already."""
-
-    def __init__(self, body: bytes, status: int, media: str, request_id: str) -> None:
-        self.status_code = status
-        self.body = body
-        self.background = None
-        self.raw_headers = [
-            (b"x-request-id", request_id.encode()),
-            CONTENT_TYPES[media],
-            NO_STORE,
-            (b"content-length", b"%d" % len(body)),
-        ]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body})
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One HTTP request after its edge was checked."""
-
-    request: Request
-    request_id: str
-    media: str
-
-
 class HttpEndpoint:
     """`/graphql` for requests."""
 
     def __init__(self, desk: Desk, page: Page | None) -> None:
         self._desk = desk
         self._page = page
+        self._over_tls = over_tls(desk.settings.hsts_max_age_s)
 
-    async def __call__(self, request: Request) -> Response:
-        edge_id: str | None = request.scope.get("state", {}).get("request_id")
-        asked = Asked(request, edge_id or request_id_of(request.headers), choose_media(request.headers.get("accept")) or JSON)
+    async def __call__(self, request: Request) -> ASGIApp:
+        """As the endpoint of a route."""
+        return await self.answer(request.scope, request.receive)
+
+    async def answer(self, scope: Scope, receive: Receive) -> ASGIApp:
+        """The answer to a request of whatever method."""
+        asked = Asked(scope, receive)
         try:
-            if request.method in READING and self._page is not None and prefers_html(request.headers.get("accept", "")):
-                return await self._page(request, await self._visitor(request))
+            if self._page is not None and asked.reads and prefers_html(asked.wish):
+                return await self._page(Request(scope, receive), await self._visitor(asked))
             return await self._answer(asked)
         except DocumentError as error:
-            return _response(asked, error.answer(asked.request_id), status=_document_status(asked))
+            return self._finished(asked, error.answer(asked.request_id), _document_status(asked))
         except GatewayError as error:
-            return _refused(asked, error)
+            return self._refused(asked, error)
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:  # Answered as INTERNAL and logged with the request id.
-            return _refused(asked, error)
+            return self._refused(asked, error)
 
-    async def _answer(self, asked: Asked) -> Response:
-        request = asked.request
-        if request.method not in READING and request.method != "POST":
-            raise WrongMethod(f"GraphQL is not asked by {request.method}: use POST, or GET for queries", "GET, HEAD, POST")
-        ranges = accepted(request.headers.get("accept", ""))
-        if choose_media(request.headers.get("accept")) is None and not (EVENT_STREAM in ranges or MULTIPART in ranges):
+    async def _answer(self, asked: Asked) -> ASGIApp:
+        method = asked.scope["method"]
+        if method != "POST" and method not in READING:
+            raise WrongMethod(f"GraphQL is not asked by {method}: use POST, or GET for queries", "GET, HEAD, POST")
+        if asked.wish.media is None and not asked.wish.streams:
             raise NotAcceptable(f"an answer is {JSON} or {GRAPHQL_JSON}: accept one of them")
-        principal = await self._admit(request)
-        operations, batched = await self._read(request)
+        await self._admit(asked)
+        operations, batched = await self._read(asked)
         if batched:
-            self._desk.rates.spend(_caller(request, principal), len(operations) - 1)
-        if not batched:
-            stream = await self._open_stream(asked, operations[0], principal, ranges)
+            self._desk.rates.spend(asked.caller, len(operations) - 1)
+            answers = [await self._execute_apart(asked, operation) for operation in operations]
+            return self._finished(asked, Answer(b"[" + b",".join(answer.body for answer in answers) + b"]"), 200)
+        if asked.wish.streams:
+            stream = await self._open_stream(asked, operations[0])
             if stream is not None:
                 return stream
-            answer = await self._execute(asked, operations[0], principal)
-            return _response(asked, answer, status=200 if answer.executed else _document_status(asked))
-        answers = [await self._execute_apart(asked, operation, principal) for operation in operations]
-        return _response(asked, Answer(b"[" + b",".join(answer.body for answer in answers) + b"]"), status=200)
+        answer = await self._execute(asked, operations[0])
+        return self._finished(asked, answer, 200 if answer.executed else _document_status(asked))
 
-    async def _admit(self, request: Request) -> Principal | None:
-        """Who asks, if they may ask as much. A credential that does not hold is counted as one of nobody."""
+    async def _admit(self, asked: Asked) -> None:
+        """Find out who asks, if they may ask as much. A credential that does not hold is counted as one of nobody."""
+        rates = self._desk.rates
         try:
-            principal = await self._desk.authenticate(request.headers)
+            principal = await self._desk.authenticate(asked.headers)
         except GatewayError:
-            self._desk.rates.spend(_caller(request, None))
+            rates.spend(asked.caller)
             raise
-        self._desk.rates.spend(_caller(request, principal))
-        return principal
+        if principal is not None:
+            asked.principal, asked.caller = principal, Rates.caller(principal, "")
+        rates.spend(asked.caller)
 
-    async def _visitor(self, request: Request) -> Principal | None:
+    async def _visitor(self, asked: Asked) -> Principal | None:
         """Who opens a page. A browser that opens an address sends no credential, and pages are not counted."""
-        given = "authorization" in request.headers or self._desk.settings.api_key_header_name in request.headers
-        return await self._admit(request) if given else None
+        if "authorization" in asked.headers or self._desk.settings.api_key_header_name.lower() in asked.headers:
+            await self._admit(asked)
+        return asked.principal
 
-    async def _open_stream(
-        self, asked: Asked, operation: Operation, principal: Principal | None, ranges: Mapping[str, float]
-    ) -> Response | None:
-        """A stream, where the client takes one and the operation is for it."""
-        if EVENT_STREAM not in ranges and MULTIPART not in ranges:
-            return None
-        prepared = await self._prepare(asked, operation, principal)
-        if prepared.incremental and takes_parts(asked.request.headers.get("accept", "")):
-            return self._open_parts(asked, prepared, operation, principal)
-        media = stream_media(ranges, subscription=prepared.kind is OperationType.SUBSCRIPTION)
+    async def _open_stream(self, asked: Asked, operation: Operation) -> Response | None:
+        """A stream, where the operation is for one that the client takes."""
+        prepared = await self._prepare(asked, operation)
+        if prepared.incremental and takes_parts(asked.headers.get("accept", "")):
+            return self._open_parts(asked, prepared, operation)
+        media = stream_media(asked.wish.ranges, subscription=prepared.kind is OperationType.SUBSCRIPTION)
         if media is None:
             return None
         if self._desk.hub.draining:
             raise ServerShutdown("the server is going away: connect again")
-        caller = _caller(asked.request, principal)
-        self._desk.rates.check_running(caller)
-        api_key_header = self._desk.settings.api_key_header_name.lower()
-        headers = {
-            name: asked.request.headers[name] for name in ("authorization", api_key_header) if name in asked.request.headers
-        }
-        stream = HttpStream(self._desk, SPELLINGS[media], principal, asked.request_id, headers, caller)
+        self._desk.rates.check_running(asked.caller)
+        credentials = ("authorization", self._desk.settings.api_key_header_name.lower())
+        headers = {name: asked.headers[name] for name in credentials if name in asked.headers}
+        stream = HttpStream(self._desk, SPELLINGS[media], asked.principal, asked.request_id, headers, asked.caller)
         return stream_response(stream, stream.read(prepared, operation.variables), asked.request_id)
 
-    def _open_parts(self, asked: Asked, prepared: Prepared, operation: Operation, principal: Principal | None) -> Response:
+    def _open_parts(self, asked: Asked, prepared: Prepared, operation: Operation) -> Response:
         """An answer whose deferred parts come as they are ready."""
-        caller, rates = _caller(asked.request, principal), self._desk.rates
+        caller, rates = asked.caller, self._desk.rates
         rates.check_running(caller)
-        context = self._desk.make_context(principal, asked.request_id)
+        context = self._desk.make_context(asked.principal, asked.request_id)
         frames = self._desk.engine.execute_incrementally(prepared, operation.variables, context)
 
         async def parts() -> AsyncGenerator[bytes]:
@@ -203,43 +171,54 @@ class HttpEndpoint:
         }
         return StreamingResponse(parts(), headers=headers)
 
-    async def _prepare(self, asked: Asked, operation: Operation, principal: Principal | None) -> Prepared:
-        prepared = await self._desk.prepare(operation, principal, _caller(asked.request, principal))
-        if prepared.kind is OperationType.MUTATION and asked.request.method in READING:
+    async def _prepare(self, asked: Asked, operation: Operation) -> Prepared:
+        prepared = await self._desk.prepare(operation, asked.principal, asked.caller)
+        if prepared.kind is OperationType.MUTATION and asked.reads:
             raise WrongMethod("a mutation must be sent by POST", "POST")
         return prepared
 
-    async def _execute(self, asked: Asked, operation: Operation, principal: Principal | None) -> Answer:
-        prepared = await self._prepare(asked, operation, principal)
-        context = self._desk.make_context(principal, asked.request_id)
-        caller = _caller(asked.request, principal)
-        traced = self._desk.settings.federation_enabled and asked.request.headers.get(FTV1_HEADER) == "ftv1"
+    async def _execute(self, asked: Asked, operation: Operation) -> Answer:
+        prepared = await self._prepare(asked, operation)
+        desk = self._desk
+        context = desk.make_context(asked.principal, asked.request_id)
+        traced = FTV1_HEADER in asked.headers and desk.settings.federation_enabled and asked.headers[FTV1_HEADER] == "ftv1"
         explained = bool(operation.extensions) and operation.extensions.get("explain") is True
-        if explained and (principal is None or not principal.is_admin):
+        if explained and (asked.principal is None or not asked.principal.is_admin):
             raise Forbidden("Admin access required: how an operation was run is told to admins")
-        with self._desk.rates.running(caller):
-            answer = await self._desk.engine.execute(prepared, operation.variables, context, traced=traced, explained=explained)
-        return self._desk.with_cost(answer, prepared, operation, caller, asked=COST_HEADER in asked.request.headers)
+        with desk.rates.running(asked.caller):
+            answer = await desk.engine.execute(prepared, operation.variables, context, traced=traced, explained=explained)
+        return desk.with_cost(answer, prepared, operation, asked.caller, asked=COST_HEADER in asked.headers)
 
-    async def _execute_apart(self, asked: Asked, operation: Operation, principal: Principal | None) -> Answer:
+    async def _execute_apart(self, asked: Asked, operation: Operation) -> Answer:
         """One of a batch: its refusal is its own answer and not that of the others."""
         try:
-            return await self._execute(asked, operation, principal)
+            return await self._execute(asked, operation)
         except DocumentError as error:
             return error.answer(asked.request_id)
         except RateLimited as error:  # Those before it may have run.
             return answer_refused([GraphQLError(str(error), original_error=error)], asked.request_id)
 
+    def _finished(self, asked: Asked, answer: Answer, status: int, more: tuple[Header, ...] = ()) -> Finished:
+        if asked.scope["scheme"] == "https":
+            more += self._over_tls
+        return Finished(answer.body, status, asked.media, asked.request_id, more)
+
+    def _refused(self, asked: Asked, error: Exception) -> Finished:
+        """The request was turned away before it became an operation."""
+        status = error.http_status if isinstance(error, GatewayError) else 500
+        answer = answer_refused([GraphQLError(str(error), original_error=error)], asked.request_id)
+        return self._finished(asked, answer, status, _refusal_headers(status, error))
+
     # ---- reading -------------------------------------------------------------------------------------------------------
 
-    async def _read(self, request: Request) -> tuple[list[Operation], bool]:
+    async def _read(self, asked: Asked) -> tuple[list[Operation], bool]:
         """The operations of a request, and whether they came as a batch."""
-        if request.method in READING:
-            return [self._read_query(request)], False
-        media = request.headers.get("content-type", "").partition(";")
-        if media[0].strip().lower() != JSON:
-            raise UnsupportedMedia(f"the body was {media[0].strip() or 'of no type'}, must be {JSON}")
-        body = read_json(await read_body(request, self._desk.settings.body_bytes_max))
+        if asked.reads:
+            return [self._read_query(asked)], False
+        media = asked.headers.get("content-type", "").partition(";")[0].strip()
+        if media.lower() != JSON:
+            raise UnsupportedMedia(f"the body was {media or 'of no type'}, must be {JSON}")
+        body = read_json(await read_body(asked, self._desk.settings.body_bytes_max))
         if type(body) is not list:
             return [_operation(body)], False
         most = self._desk.settings.batch_operations_max
@@ -248,50 +227,17 @@ class HttpEndpoint:
             raise BadRequest(f"the body was a list of {len(body)}; this server takes {told}")
         return [_operation(each) for each in body], True
 
-    def _read_query(self, request: Request) -> Operation:
+    def _read_query(self, asked: Asked) -> Operation:
         """A query in the address. A page of another origin could send it without asking first, so its origin is checked."""
-        site = request.headers.get("sec-fetch-site", "none")
-        known = is_origin_allowed(request.headers, self._desk.settings.cors_origins)
-        if not known or (site not in {"none", "same-origin"} and "origin" not in request.headers):
+        site = asked.headers.get("sec-fetch-site", "none")
+        known = is_origin_allowed(asked.headers, self._desk.settings.cors_origins)
+        if not known or (site not in {"none", "same-origin"} and "origin" not in asked.headers):
             raise Forbidden("a page of another origin may not send queries by GET: use POST")
-        given: dict[str, Any] = dict(request.query_params)
+        given: dict[str, Any] = dict(QueryParams(asked.scope["query_string"]))
         for name in ("variables", "extensions"):
             if given.get(name):
                 given[name] = read_json(given[name])
         return _operation(given)
-
-
-def _caller(request: Request, principal: Principal | None) -> Caller:
-    client = request.scope.get("client")
-    return Rates.caller(principal, client[0] if client else "")
-
-
-async def read_body(request: Request, bytes_max: int) -> bytes:
-    """The body. Raises TooLarge as soon as it is longer than allowed, without reading on."""
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > bytes_max:
-        raise TooLarge(f"the body has {length} bytes, at most {bytes_max} are read")
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        part = message.get("body", b"")
-        size += len(part)
-        if size > bytes_max:
-            raise TooLarge(f"the body has more than {bytes_max} bytes")
-        if not message.get("more_body", False):
-            return b"".join([*parts, part]) if parts else part
-        parts.append(part)
-
-
-def read_json(text: str | bytes) -> Any:
-    """Raises ParseFailed for what is not JSON, or nests deeper than any request of ours."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise ParseFailed(f"the request is not JSON: {error.msg}") from error
 
 
 def _operation(body: Any) -> Operation:
@@ -303,45 +249,7 @@ def _operation(body: Any) -> Operation:
         raise BadRequest(str(error)) from error
 
 
-# ---- media types and answers -------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=256)
-def accepted(header: str) -> Mapping[str, float]:
-    """Media ranges of an Accept header with their weights, as they stand."""
-    found: dict[str, float] = {}
-    for part in header.split(","):
-        media, *parameters = (piece.strip() for piece in part.split(";"))
-        weight = next((value[2:] for value in parameters if value.lower().startswith("q=")), "1")
-        try:
-            found.setdefault(media.lower(), float(weight))
-        except ValueError:
-            found.setdefault(media.lower(), 0.0)
-    return {media: weight for media, weight in found.items() if media and weight > 0}
-
-
-@lru_cache(maxsize=256)
-def choose_media(header: str | None) -> str | None:
-    """The media type of the answer; None where the client takes neither. Without a wish it is application/json."""
-    if header is None or not header.strip():
-        return JSON
-    ranges = accepted(header)
-    wildcard = max(ranges.get("*/*", 0.0), ranges.get("application/*", 0.0))
-    graphql, plain = ranges.get(GRAPHQL_JSON, 0.0), ranges.get(JSON, wildcard)
-    if not graphql and not plain:
-        return None
-    return GRAPHQL_JSON if graphql >= plain else JSON
-
-
-def takes_parts(header: str) -> bool:
-    """Whether the client takes an answer in parts, in the current format; `deferSpec` names one that nobody writes any more."""
-    return MULTIPART in accepted(header) and "deferspec" not in header.lower()
-
-
-def prefers_html(header: str) -> bool:
-    """Whether a browser opens the address, rather than a program that fetches an answer."""
-    ranges = accepted(header)
-    return ranges.get(HTML, 0.0) > max(ranges.get(JSON, 0.0), ranges.get(GRAPHQL_JSON, 0.0))
+# ---- answers -----------------------------------------------------------------------------------------------------------
 
 
 def _document_status(asked: Asked) -> int:
@@ -349,19 +257,12 @@ def _document_status(asked: Asked) -> int:
     return 400 if asked.media == GRAPHQL_JSON else 200
 
 
-def _response(asked: Asked, answer: Answer, *, status: int) -> Response:
-    return Finished(answer.body, status, asked.media, asked.request_id)
-
-
-def _refused(asked: Asked, error: Exception) -> Response:
-    """The request was turned away before it became an operation."""
-    status = error.http_status if isinstance(error, GatewayError) else 500
-    answer = answer_refused([GraphQLError(str(error), original_error=error)], asked.request_id)
-    response = _response(asked, answer, status=status)
+def _refusal_headers(status: int, error: Exception) -> tuple[Header, ...]:
+    """What a client is told beside the words of a refusal."""
     if status == 401:
-        response.headers["www-authenticate"] = "Bearer"
-    elif isinstance(error, WrongMethod):
-        response.headers["allow"] = error.allowed
-    elif isinstance(error, RateLimited):
-        response.headers["retry-after"] = str(max(1, round(error.retry_after_s)))
-    return response
+        return ((b"www-authenticate", b"Bearer"),)
+    if isinstance(error, WrongMethod):
+        return ((b"allow", error.allowed.encode()),)
+    if isinstance(error, RateLimited):
+        return ((b"retry-after", b"%d" % max(1, round(error.retry_after_s))),)
+    return ()

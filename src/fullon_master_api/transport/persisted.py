@@ -6,11 +6,12 @@ Sources: Apollo's protocol of automatic persisted queries; the GraphQL-over-HTTP
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from hashlib import sha256
 from time import monotonic
 from types import MappingProxyType
 from typing import Final
+
+from msgspec.structs import replace
 
 from fullon_master_api.errors import BadUserInput, Forbidden, GatewayError, PersistedQueryNotFound, PersistedQueryNotSupported
 from fullon_master_api.executor.answers import DocumentError, refusal
@@ -46,20 +47,18 @@ class PersistedDocuments:
     ) -> None:
         self._find = find
         self._own = own
-        self._trusted_only = settings.trusted_documents_only
-        self._automatic = settings.persisted_queries_max > 0 and not self._trusted_only
+        self.trusted_only = settings.trusted_documents_only
+        self._automatic = settings.persisted_queries_max > 0 and not self.trusted_only
         bytes_max = settings.persisted_queries_bytes_max
         self._length_max = settings.document_bytes_max
         self._sent: Recent[str] = Recent(settings.persisted_queries_max, bytes_max, _text_bytes)
         self._trusted: Recent[tuple[float, str]] = Recent(KNOWN_MAX, bytes_max, _trusted_bytes)
 
     async def read(self, operation: Operation, principal: Principal | None) -> Operation:
-        """The operation with its text. DocumentError where there is none, or where it is not allowed.
+        """The operation with its text, where it came with a hash or only what is trusted may run. DocumentError where it may not.
 
         An admin is not bound to trusted documents: GraphiQL is for them.
         """
-        if operation.document_id is None and not self._trusted_only:
-            return operation
         try:
             return await self._read(operation, principal)
         except GatewayError as error:
@@ -73,7 +72,7 @@ class PersistedDocuments:
         found = sha256(text.encode()).hexdigest()
         if given is not None and found != given:
             raise BadUserInput("the hash must be the SHA-256 of the document that was sent, as UTF-8")
-        bound = self._trusted_only and not (principal is not None and principal.is_admin)
+        bound = self.trusted_only and not (principal is not None and principal.is_admin)
         if bound and await self._trusted_text(found) is None:
             raise Forbidden("this server runs trusted documents only: have this one added to them")
         if given is not None and self._automatic and len(text) <= self._length_max:
@@ -85,7 +84,7 @@ class PersistedDocuments:
         if text is not None:
             return text
         # The words are part of Apollo's protocol: its clients look for them.
-        if self._automatic or self._trusted_only:
+        if self._automatic or self.trusted_only:
             raise PersistedQueryNotFound("PersistedQueryNotFound")
         raise PersistedQueryNotSupported("PersistedQueryNotSupported")
 

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 ID_LENGTH_MAX: Final = 256
 SHA256: Final = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})")
@@ -99,8 +100,7 @@ class Said:
     payload: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True):
     """A GraphQL request as every face of the transport understands it."""
 
     query: str
