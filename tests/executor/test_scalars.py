@@ -92,6 +92,7 @@ def test_a_decimal_refuses_floats_words_separators_foreign_digits_and_too_many_o
         (1_762_776_000_120_000_000, "2025-11-10T12:00:00.120Z"),
         (1_762_776_000_000_000_001, "2025-11-10T12:00:00.000000001Z"),
         (-1, "1969-12-31T23:59:59.999999999Z"),
+        ("2025-11-10T12:00:00.120Z", "2025-11-10T12:00:00.120Z"),
     ],
 )
 def test_an_instant_leaves_in_utc_with_z(value: Any, expected: str) -> None:

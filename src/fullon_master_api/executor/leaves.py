@@ -150,10 +150,11 @@ def _instant_leaf(coerce: Callable[[Any], Any]) -> Leaf:
 
     # The encoder writes an instant in UTC as datetime_text() does, except that it never leaves out the last three decimals.
     lines = (
-        "if type({v}) is datetime:",
-        "    if {v}.tzinfo is not UTC or ({v}.microsecond and {v}.microsecond % 1000 == 0): {v} = datetime_text({v})",
-        "elif type({v}) is int: {v} = {e}_known({v}) or {e}_text({v})",
-        "else: {v} = {c}({v})",
+        "if type({v}) is not str:",
+        "    if type({v}) is datetime:",
+        "        if {v}.tzinfo is not UTC or ({v}.microsecond and {v}.microsecond % 1000 == 0): {v} = datetime_text({v})",
+        "    elif type({v}) is int: {v} = {e}_known({v}) or {e}_text({v})",
+        "    else: {v} = {c}({v})",
     )
     names = {"{e}_known": known.get, "{e}_text": text, "datetime": datetime, "datetime_text": datetime_text, "UTC": UTC}
     return Leaf(coerce, lines, column, names)

@@ -98,7 +98,9 @@ def datetime_text(value: datetime) -> str:
 
 
 def serialize_instant(value: Any) -> str:
-    """An aware datetime, or an integer of nanoseconds, as RFC 3339 in UTC with `Z`."""
+    """An aware datetime, or an integer of nanoseconds, as RFC 3339 in UTC with `Z`; text that a store gives is that already."""
+    if type(value) is str:
+        return value
     if type(value) is int:
         return nanosecond_text(value)
     if isinstance(value, datetime):

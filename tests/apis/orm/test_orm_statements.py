@@ -11,14 +11,14 @@ from decimal import Decimal
 import asyncpg
 import msgspec
 import pytest
-from sqlalchemy import QueuePool, event, literal, select
+from sqlalchemy import QueuePool, event, literal, select, update
 
 from fullon_master_api.apis.orm import Orm, database, lanes, open_orm, tables_trading
 from fullon_master_api.apis.orm.bots import BotFilter
 from fullon_master_api.apis.orm.orders import OrderChange, OrderFilter
 from fullon_master_api.apis.orm.reading import Ready
 from fullon_master_api.bus import orders_topic, trades_topic
-from fullon_master_api.executor.scalars import decimal_text
+from fullon_master_api.executor.scalars import decimal_text, serialize_instant
 from fullon_master_api.model import Order, OrderStatus, Side, Wanted
 from fullon_master_api.tracing import noted_statements
 from tests.apis.orm.conftest import World
@@ -255,6 +255,44 @@ async def test_a_decimal_that_is_only_shown_is_read_as_the_text_that_it_would_be
     assert [row.volume for row in rows] == [Decimal(number) for number in numbers]
     shown: list[object] = [row.price for row in rows]
     assert shown == [decimal_text(Decimal(number)) for number in numbers] == numbers
+
+
+INSTANTS = [
+    datetime(2025, 11, 10, 12, tzinfo=UTC),
+    datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+    datetime(999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC),
+    datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    datetime(2000, 2, 29, 1, 2, 3, 120_000, tzinfo=UTC),
+    datetime(9999, 12, 31, 23, 59, 59, 999_998, tzinfo=UTC),
+]
+
+
+async def test_an_instant_that_is_only_shown_is_read_as_the_text_that_it_would_be_shown_as(orm: Orm, world: World) -> None:
+    numbers = []
+    for instant in INSTANTS:
+        order = await orm.orders.place(world.ana, {"symbol": "BTC/USD", "side": "buy", "order_type": "market", "volume": 3})
+        numbers.append(order.order_id)
+        async with orm.database.write() as write:
+            moved = (
+                update(tables_trading.orders).where(tables_trading.orders.c.order_id == order.order_id).values(created_at=instant)
+            )
+            await write.connection.execute(moved)
+
+    for _ in range(2):  # The second time from memory.
+        rows = await orm.orders.get_many(numbers, world.ana, wanted=Wanted({"updated_at"}, {"created_at", "updated_at"}))
+        shown: list[object] = [row and row.created_at for row in rows]
+        assert shown == [serialize_instant(instant) for instant in INSTANTS]
+        assert {row and type(row.updated_at) for row in rows} == {datetime}
+    (bot,) = (await orm.bots.page(world.ana, first=1, wanted=Wanted((), {"created_at"}))).rows
+    (whole,) = (await orm.bots.page(world.ana, first=1)).rows
+    told: object = bot.created_at
+    assert told == serialize_instant(whole.created_at)
+
+
+async def test_an_instant_that_is_not_there_is_shown_as_none(orm: Orm, world: World) -> None:
+    key = await orm.api_keys.add(world.ana, key_hash="0" * 64, prefix="fullon_ak_0", name="no end", scopes=["read"])
+    (shown,) = (await orm.api_keys.of_users([world.ana.uid], world.ana, wanted=Wanted((), {"name", "expires_at"})))[0]
+    assert (shown.name, shown.expires_at) == (key.name, None)
 
 
 async def test_the_statements_of_a_transaction_are_noted_without_their_values(orm: Orm, world: World) -> None:

@@ -12,15 +12,12 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    ColumnElement,
     DateTime,
     Dialect,
     Integer,
     Numeric,
     String,
     Text,
-    cast,
-    type_coerce,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -80,11 +77,6 @@ class Money(TypeDecorator[Decimal]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
         """PostgreSQL's driver gives decimals already; the call that would leave them as they are is spared for each value."""
         return super().result_processor(dialect, coltype) if dialect.name == "sqlite" else None
-
-
-def as_text(dialect: str, column: ColumnElement[Any]) -> ColumnElement[str]:
-    """Money as its text in plain notation, which PostgreSQL writes as SQLite keeps it; no decimal is made of it."""
-    return cast(column, Text()) if dialect == "postgresql" else type_coerce(column, Text())
 
 
 class UtcTime(TypeDecorator[datetime]):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack
 
-from sqlalchemy import ColumnElement, Table, true
+from sqlalchemy import ColumnElement, Table, literal_column, true
 
 from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.conditions import Condition
@@ -43,6 +43,8 @@ class Owned(Generic[T, F]):
         self._database = database
         self._listing = listing
         self._owner = owner
+        # The owner of a parent owns its rows, and far more: without an index on this the database takes that of the parent.
+        self._owner_beside = owner + literal_column("0")
         self._conditions = conditions
 
     async def get_many(self, keys: Sequence[int], principal: Principal | None, *, wanted: Wanted = None) -> list[T | None]:
@@ -60,7 +62,7 @@ class Owned(Generic[T, F]):
         **paging: Unpack[Paging],
     ) -> Page[T]:
         """One page, of which `Listing.page` tells more. Raises: BadUserInput, BadCursor."""
-        where = self._where(principal, filters)
+        where = [owned_by(self._owner, principal), *self._filtering(filters)]
         async with self._database.read() as connection:
             return await self._listing.page(connection, *where, total=total, offset=offset, **paging)
 
@@ -74,7 +76,7 @@ class Owned(Generic[T, F]):
         **paging: Unpack[Paging],
     ) -> list[Page[T]]:
         """A page of each parent, aligned with `parents`, in the listing's order unless asked otherwise."""
-        where = self._where(principal, filters)
+        where = [owned_by(self._owner_beside, principal), *self._filtering(filters)]
         async with self._database.read() as connection:
             return await self._listing.pages_of(connection, parent, parents, *where, **paging)
 
@@ -85,8 +87,8 @@ class Owned(Generic[T, F]):
         async with self._database.read() as connection:
             return await self._listing.lists_of(connection, parent, parents, owned_by(self._owner, principal), wanted=wanted)
 
-    def _where(self, principal: Principal | None, filters: F | None) -> list[ColumnElement[bool]]:
-        return [owned_by(self._owner, principal), *([] if filters is None else self._conditions(filters))]
+    def _filtering(self, filters: F | None) -> list[ColumnElement[bool]]:
+        return [] if filters is None else self._conditions(filters)
 
 
 def owned_by(owner: ColumnElement[Any], principal: Principal | None) -> ColumnElement[bool]:

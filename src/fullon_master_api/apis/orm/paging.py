@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from fullon_master_api.apis.orm.asked import ASKED, WORDS, among, as_list, asked_keys, asked_pairs, exactly, number, possible_keys
-from fullon_master_api.apis.orm.columns import Money, as_text
 from fullon_master_api.apis.orm.conditions import Condition, to_sql
 from fullon_master_api.apis.orm.cursors import Cursors, read_cursor
 from fullon_master_api.apis.orm.reading import Convert, Reader, Row, shape_of
-from fullon_master_api.apis.orm.records import Chosen, Wanted, builder
+from fullon_master_api.apis.orm.records import Chosen, Wanted, builder, chosen_of
+from fullon_master_api.apis.orm.shown import SHOWN_AS_TEXT, as_text
 from fullon_master_api.errors import BadUserInput
 from fullon_master_api.model import Record
 
@@ -91,7 +91,8 @@ class Listing(Generic[T]):
         extra = columns or {}
         self.fields = {field: extra[field] if field in extra else table.c[field] for field in record.__struct_fields__}
         self.every = Chosen(record.__struct_fields__)
-        self._money = frozenset(field for field, column in self.fields.items() if isinstance(column.type, Money))
+        texts = frozenset(field for field, column in self.fields.items() if isinstance(column.type, SHOWN_AS_TEXT))
+        self._readable = Chosen(self.every.names, texts)
         field_of = {column: field for field, column in self.fields.items()}
         self._key_field = field_of[key]
         self._sort_fields = {sort: field_of[column] for sort, column in sorts.items()}
@@ -105,10 +106,7 @@ class Listing(Generic[T]):
 
     def _chosen(self, wanted: Wanted, *needed: str) -> Chosen:
         """What is read where this is wanted, and these fields with it."""
-        if wanted is None:
-            return self.every
-        names = tuple(name for name in self.every.names if name in wanted or name in needed)
-        return Chosen(names, (wanted.shown & self._money).difference(needed))
+        return self.every if wanted is None else chosen_of(self._readable, wanted, wanted.shown, needed)
 
     async def all(self, connection: Connection, *where: ColumnElement[bool]) -> list[T]:
         """Every row of a list that is known to be short, in the default order."""
@@ -156,7 +154,8 @@ class Listing(Generic[T]):
         wanted: Wanted = None,
     ) -> list[T | None]:
         """The same where a key is the words of two columns."""
-        distinct = list(dict.fromkeys(keys))
+        records: dict[tuple[str, str], T | None] = dict.fromkeys(keys)
+        distinct = list(records)
         if not distinct:
             return []
         chosen = self._chosen(wanted)
@@ -173,8 +172,8 @@ class Listing(Generic[T]):
         else:
             named = {ASKED: as_list(dialect, distinct)}
         found = await self._fetch(connection, ("pairs", columns), chosen, where, named, make)
-        records = dict(zip(zip(found.column(-2), found.column(-1), strict=True), found.records, strict=True))
-        return [records.get(key) for key in keys]
+        records.update(zip(zip(found.column(-2), found.column(-1), strict=True), found.records, strict=True))
+        return [records[key] for key in keys]
 
     async def page(
         self,

@@ -28,6 +28,13 @@ class Chosen(NamedTuple):
 
 
 @lru_cache(maxsize=PARTIAL_MAX)
+def chosen_of(every: Chosen, wanted: model.Wanted, shown: frozenset[str], needed: tuple[str, ...]) -> Chosen:
+    """What is read of `every` field where this is wanted, `shown` of it only shown, and these are needed with it."""
+    names = tuple(name for name in every.names if name in wanted or name in needed)
+    return Chosen(names, (shown & every.texts).difference(needed))
+
+
+@lru_cache(maxsize=PARTIAL_MAX)
 def partial_of(record: type[T], names: tuple[str, ...]) -> type[T]:
     """The same record made of these fields alone; what it holds can hold no cycle, so it is not tracked for one."""
     fields: list[Any] = [(name, Any) if name in names else (name, Any, msgspec.UNSET) for name in record.__struct_fields__]
