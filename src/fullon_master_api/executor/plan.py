@@ -309,14 +309,18 @@ class _Making:
         return made
 
     def constant_arguments(self, way: Way, definition: GraphQLField, node: FieldNode) -> Mapping[str, Any] | None:
-        """Arguments without variables, of types that nobody can change, coerced now; None for all others."""
+        """Arguments without variables and with values that nobody can change, coerced now; None for all others."""
         if way.kind in (Kind.TYPENAME, Kind.ATTRIBUTE, Kind.EVENT) or not definition.args:
             return {}
-        plain = all(is_leaf_type(_without_non_null(argument.type)) for argument in definition.args.values())
-        if way.kind is Kind.RESOLVE or not plain or any(variables_of(node.arguments or ())):
+        if way.kind is Kind.RESOLVE or any(variables_of(node.arguments or ())):
             return None
         try:
-            return self.planner.convert(definition, get_argument_values(definition, node))
+            given = get_argument_values(definition, node)
+            changeable = (
+                given.get(argument.out_name or name) is not None and not is_leaf_type(_without_non_null(argument.type))
+                for name, argument in definition.args.items()
+            )
+            return None if any(changeable) else self.planner.convert(definition, given)
         except (GraphQLError, GatewayError, ValueError, TypeError):
             return None  # A value that does not fit: the run finds it again, at its path.
 

@@ -73,7 +73,7 @@ class Lanes:
             await self._give_back(self._idle.pop())
 
     def _is_empty(self) -> bool:
-        pool = self._engine.pool
+        pool = self._engine.sync_engine.pool
         assert isinstance(pool, QueuePool)
         return pool.checkedout() >= self._connections_max
 

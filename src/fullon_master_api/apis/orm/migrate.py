@@ -15,7 +15,8 @@ from sqlalchemy import Connection, event, func, make_url, select
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from fullon_master_api.apis.orm.database import begin_immediate, prepare_sqlite, translated
+from fullon_master_api.apis.orm.database import begin_immediate, prepare_sqlite
+from fullon_master_api.apis.orm.failures import translated
 from fullon_master_api.errors import BadUserInput, StoreUnavailable
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeVarTuple, cast
 
-from sqlalchemy import BindParameter, ClauseElement, Dialect, Select
+from sqlalchemy import ARRAY, BindParameter, ClauseElement, Dialect, Select
 from sqlalchemy.engine import IteratorResult, Result, ScalarResult
 from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -53,6 +53,8 @@ class Ready:
                 self._order.append((None, bind.effective_value))
 
     def _bind(self, type_: TypeEngine[Any]) -> Convert | None:
+        if isinstance(type_, ARRAY) and self._bind(type_.item_type) is None:
+            return None  # The driver takes a list as it is; SQLAlchemy would look into each item for further lists.
         return type_.dialect_impl(self._dialect).bind_processor(self._dialect)
 
     def _result(self, type_: TypeEngine[Any]) -> Convert | None:
