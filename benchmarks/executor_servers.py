@@ -27,10 +27,15 @@ from fullon_master_api.settings import Settings
 from fullon_master_api.transport.direct import DirectGraphql
 from fullon_master_api.transport.hub import Hub
 from fullon_master_api.transport.routes import graphql_routes
+from fullon_master_api.transport.server import server_config
 
 
 async def serve(app: Any) -> None:
-    config = uvicorn.Config(app, port=0, log_level="error", access_log=False, lifespan="off", loop="uvloop", http="httptools")
+    """Peers: uvicorn as it comes."""
+    await run(uvicorn.Config(app, port=0, log_level="error", access_log=False, lifespan="off", loop="uvloop", http="httptools"))
+
+
+async def run(config: uvicorn.Config) -> None:
     server = uvicorn.Server(config)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server.serve())
@@ -56,7 +61,9 @@ async def serve_fullon() -> None:
         make_context = hub.make_context
         routes = graphql_routes(engine, hub, nobody, make_context, Settings(_env_file=None, requests_per_minute_per_address=0))
         app.include_router(routes)
-        await serve(DirectGraphql(app, routes=routes))
+        config = server_config(DirectGraphql(app, routes=routes), uvloop_enabled=True, message_bytes_max=1_000_000)
+        config.port = 0
+        await run(config)
 
 
 class Context(BaseContext, Ctx):

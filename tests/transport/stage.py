@@ -342,6 +342,7 @@ async def open_stage(
     *,
     timeout_s: float = 5.0,
     ws: Any = None,
+    http: Any = None,
     deflate: bool = False,
     find_document: FindDocument | None = None,
     **changes: Any,
@@ -359,8 +360,8 @@ async def open_stage(
             trusted_proxies=stage.settings.trusted_proxies,
         )
         config.ws_per_message_deflate = deflate
-        if ws is not None:
-            config.ws = ws
+        config.ws = ws or config.ws
+        config.http = http or config.http
         server = stage.server = Server(config, on_stop=stage.hub.drain)
         listener = bind_socket("127.0.0.1", 0)
         stop = asyncio.Event()

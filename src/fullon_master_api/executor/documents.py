@@ -163,14 +163,14 @@ class Documents:
 
     def prepare(self, text: str, name: str | None) -> Prepared:
         """The operation of that text and name, read now; DocumentError with a coded error when it cannot be run."""
-        return self.find(text, name) or self._keep(text, name, self._try(text, name))
+        return self._find(text, name) or self._keep(text, name, self._try(text, name))
 
     async def prepare_in_turn(self, text: str, name: str | None, caller: Hashable) -> Prepared:
         """The same beside the event loop. A known one never waits; a new one waits for its turn among those of all callers.
 
         Raises RateLimited where too many wait.
         """
-        known = self.find(text, name)
+        known = self._find(text, name)
         if known is not None:
             return known
         found: Prepared | tuple[GraphQLError, ...] = await self._reader.read(caller, (text, name), lambda: self._try(text, name))
@@ -185,17 +185,22 @@ class Documents:
         self._reader.close()
 
     def find(self, text: str, name: str | None) -> Prepared | None:
-        """The operation, if it is known; DocumentError if it is known to be refused, or is too long to be read at all."""
+        """The operation, if it is known and not refused."""
         key = (text, name)
         prepared = self._again.get(key)
+        if prepared is None:
+            prepared = self._once.take(key)
+            if prepared is not None:
+                self._again.put(key, prepared)
+        return prepared
+
+    def _find(self, text: str, name: str | None) -> Prepared | None:
+        """The operation, if it is known; DocumentError if it is known to be refused, or is too long to be read at all."""
+        prepared = self.find(text, name)
         if prepared is not None:
-            return prepared
-        prepared = self._once.take(key)
-        if prepared is not None:
-            self._again.put(key, prepared)
             return prepared
         check_size(text, self._limits)
-        errors = self._refused.get(key)
+        errors = self._refused.get((text, name))
         if errors is not None:
             raise DocumentError(errors)
         return None

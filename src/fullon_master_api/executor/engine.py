@@ -68,7 +68,7 @@ class Engine:
         return self._documents.prepare(query, operation_name)
 
     def find(self, query: str, operation_name: str | None) -> Prepared | None:
-        """The operation, if it is known; DocumentError if it is known to be refused."""
+        """The operation, if it is known and not refused."""
         return self._documents.find(query, operation_name)
 
     async def prepare_in_turn(self, query: str, operation_name: str | None, caller: Hashable) -> Prepared:

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope
 from fullon_master_api.auth.rates import Caller, Rates
 from fullon_master_api.errors import ParseFailed, TooLarge
 from fullon_master_api.model import Principal
+from fullon_master_api.transport.finishing import FinishingCycle
 from fullon_master_api.transport.media import JSON, wish_of
 from fullon_master_api.transport.requests import request_id_of
 
@@ -21,34 +22,26 @@ LATIN: Final = "latin-1"
 class Asked:
     """One HTTP request: what its edge says, and who it turned out to be."""
 
-    __slots__ = ("caller", "headers", "media", "principal", "receive", "request_id", "scope", "wish")
+    __slots__ = ("caller", "headers", "media", "principal", "reads", "receive", "request_id", "scope", "wish")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
         self.receive = receive
         self.headers = plain_headers(scope)
-        edge_id: str | None = scope.get("state", {}).get("request_id")
-        self.request_id = edge_id or request_id_of(self.headers)
+        state = scope.get("state")
+        self.request_id: str = (state and state.get("request_id")) or request_id_of(self.headers)
         self.wish = wish_of(self.headers.get("accept", ""))
         self.media = self.wish.media or JSON
         self.principal: Principal | None = None
-        self.caller = stranger(scope)
-
-    @property
-    def reads(self) -> bool:
+        client = scope.get("client")
+        self.caller: Caller = Rates.caller(None, client[0] if client else "")
+        self.reads = scope["method"] in READING
         """Whether it comes by a method that may change nothing."""
-        return self.scope["method"] in READING
 
 
 def plain_headers(scope: Scope) -> dict[str, str]:
     """Headers by their lower-case names; of a header that was sent twice the first counts, as in Starlette."""
-    return {str(name, LATIN): str(value, LATIN) for name, value in reversed(scope["headers"])}
-
-
-def stranger(scope: Scope) -> Caller:
-    """Whose allowance a request uses before anybody knows who sent it."""
-    client = scope.get("client")
-    return Rates.caller(None, client[0] if client else "")
+    return {name.decode(LATIN): value.decode(LATIN) for name, value in reversed(scope["headers"])}
 
 
 async def read_body(asked: Asked, bytes_max: int) -> bytes:
@@ -56,6 +49,12 @@ async def read_body(asked: Asked, bytes_max: int) -> bytes:
     length = asked.headers.get("content-length", "")
     if length.isdigit() and int(length) > bytes_max:
         raise TooLarge(f"the body has {length} bytes, at most {bytes_max} are read")
+    server = getattr(asked.receive, "__self__", None)
+    whole = server.take_body() if type(server) is FinishingCycle else None
+    if whole is not None:
+        if len(whole) > bytes_max:
+            raise TooLarge(f"the body has more than {bytes_max} bytes")
+        return whole
     parts: list[bytes] = []
     size = 0
     while True:

@@ -36,6 +36,15 @@ class Desk:
     documents: PersistedDocuments
     rates: Rates
 
+    def find(self, operation: Operation, principal: Principal | None) -> Prepared | None:
+        """The operation, where it is known and needs no other look before it is run."""
+        if operation.document_id is not None or self.documents.trusted_only:
+            return None
+        prepared = self.engine.find(operation.query, operation.operation_name)
+        if prepared is not None and prepared.schema_fields and not self.may_introspect(principal):
+            return None
+        return prepared
+
     async def prepare(self, operation: Operation, principal: Principal | None, caller: Caller) -> Prepared:
         """The operation, ready to run, if this caller may ask it; DocumentError says why not.
 
@@ -45,9 +54,7 @@ class Desk:
             operation = await self.documents.read(operation, principal)
         shown = self.may_introspect(principal)
         try:
-            prepared = self.engine.find(operation.query, operation.operation_name)
-            if prepared is None:
-                prepared = await self.engine.prepare_in_turn(operation.query, operation.operation_name, caller)
+            prepared = await self.engine.prepare_in_turn(operation.query, operation.operation_name, caller)
         except DocumentError as error:
             if shown:
                 raise

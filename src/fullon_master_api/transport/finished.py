@@ -6,11 +6,17 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from fullon_master_api.transport.finishing import FinishingCycle
 from fullon_master_api.transport.headers import NOSNIFF, Header
 from fullon_master_api.transport.media import GRAPHQL_JSON, JSON
 
 CONTENT_TYPES: Final = {media: (b"content-type", f"{media}; charset=utf-8".encode()) for media in (JSON, GRAPHQL_JSON)}
 NO_STORE: Final = (b"cache-control", b"no-store")
+FIELDS: Final = {
+    media: b"".join(b"%b: %b\r\n" % header for header in (kind, NO_STORE, NOSNIFF)) + b"x-request-id: %b\r\n"
+    for media, kind in CONTENT_TYPES.items()
+}
+"""The same as the lines of a head, but for what differs from request to request."""
 
 
 class Finished:
@@ -26,6 +32,13 @@ class Finished:
         self._more = more
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        server = getattr(send, "__self__", None)
+        if type(server) is FinishingCycle:
+            fields = FIELDS[self._media] % self._request_id.encode()
+            for header in self._more:
+                fields += b"%b: %b\r\n" % header
+            if server.finish(self._status, fields, self._body):
+                return
         length = (b"content-length", b"%d" % len(self._body))
         told = [(b"x-request-id", self._request_id.encode()), CONTENT_TYPES[self._media], NO_STORE, NOSNIFF, length, *self._more]
         await send({"type": "http.response.start", "status": self._status, "headers": told})

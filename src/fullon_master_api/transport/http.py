@@ -103,16 +103,16 @@ class HttpEndpoint:
         if asked.wish.media is None and not asked.wish.streams:
             raise NotAcceptable(f"an answer is {JSON} or {GRAPHQL_JSON}: accept one of them")
         await self._admit(asked)
-        operations, batched = await self._read(asked)
-        if batched:
-            self._desk.rates.spend(asked.caller, len(operations) - 1)
-            answers = [await self._execute_apart(asked, operation) for operation in operations]
+        read = self._read_query(asked) if asked.reads else await self._read(asked)
+        if isinstance(read, list):
+            self._desk.rates.spend(asked.caller, len(read) - 1)
+            answers = [await self._execute_apart(asked, operation) for operation in read]
             return self._finished(asked, Answer(b"[" + b",".join(answer.body for answer in answers) + b"]"), 200)
         if asked.wish.streams:
-            stream = await self._open_stream(asked, operations[0])
+            stream = await self._open_stream(asked, read)
             if stream is not None:
                 return stream
-        answer = await self._execute(asked, operations[0])
+        answer = await self._execute(asked, read)
         return self._finished(asked, answer, 200 if answer.executed else _document_status(asked))
 
     async def _admit(self, asked: Asked) -> None:
@@ -178,8 +178,10 @@ class HttpEndpoint:
         return prepared
 
     async def _execute(self, asked: Asked, operation: Operation) -> Answer:
-        prepared = await self._prepare(asked, operation)
         desk = self._desk
+        prepared = desk.find(operation, asked.principal)
+        if prepared is None or asked.reads:
+            prepared = await self._prepare(asked, operation)
         context = desk.make_context(asked.principal, asked.request_id)
         traced = FTV1_HEADER in asked.headers and desk.settings.federation_enabled and asked.headers[FTV1_HEADER] == "ftv1"
         explained = bool(operation.extensions) and operation.extensions.get("explain") is True
@@ -211,21 +213,21 @@ class HttpEndpoint:
 
     # ---- reading -------------------------------------------------------------------------------------------------------
 
-    async def _read(self, asked: Asked) -> tuple[list[Operation], bool]:
-        """The operations of a request, and whether they came as a batch."""
-        if asked.reads:
-            return [self._read_query(asked)], False
-        media = asked.headers.get("content-type", "").partition(";")[0].strip()
-        if media.lower() != JSON:
-            raise UnsupportedMedia(f"the body was {media or 'of no type'}, must be {JSON}")
+    async def _read(self, asked: Asked) -> Operation | list[Operation]:
+        """The operation of a request, or those that came as a batch."""
+        media = asked.headers.get("content-type", "")
+        if media != JSON:
+            media = media.partition(";")[0].strip()
+            if media.lower() != JSON:
+                raise UnsupportedMedia(f"the body was {media or 'of no type'}, must be {JSON}")
         body = read_json(await read_body(asked, self._desk.settings.body_bytes_max))
         if type(body) is not list:
-            return [_operation(body)], False
+            return _operation(body)
         most = self._desk.settings.batch_operations_max
         if not 0 < len(body) <= most:
             told = f"at most {most} operations" if most else "no batches: send one operation a request"
             raise BadRequest(f"the body was a list of {len(body)}; this server takes {told}")
-        return [_operation(each) for each in body], True
+        return [_operation(each) for each in body]
 
     def _read_query(self, asked: Asked) -> Operation:
         """A query in the address. A page of another origin could send it without asking first, so its origin is checked."""

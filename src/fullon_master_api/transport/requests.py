@@ -18,8 +18,8 @@ def new_request_id() -> str:
 
 def request_id_of(headers: Mapping[str, str]) -> str:
     """The caller's `X-Request-Id` where it is a plain one, else a new id."""
-    given = headers.get("x-request-id", "")
-    return given if REQUEST_ID.fullmatch(given) else new_request_id()
+    given = headers.get("x-request-id")
+    return given if given is not None and REQUEST_ID.fullmatch(given) else new_request_id()
 
 
 def is_origin_allowed(headers: Mapping[str, str], allowed: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import uvicorn
 
 from fullon_master_api.errors import GatewayError
+from fullon_master_api.transport.finishing import FinishingProtocol
 from fullon_master_api.transport.upgrade import DetachableProtocol
 
 BACKLOG: Final = 2048
@@ -100,6 +101,7 @@ def server_config(
     return uvicorn.Config(
         app,
         loop="uvloop" if uvloop_enabled else "asyncio",
+        http=FinishingProtocol,
         ws=DetachableProtocol,
         ws_max_size=message_bytes_max,
         ws_per_message_deflate=False,
