@@ -4,7 +4,7 @@ The server has our real schema, tokens and SQLite store. One process asks the kn
 the moment at which a request was due to its answer. Another sends documents that nobody sent before: wide, deep, of fragments
 that spread one another, about the schema, wrong, and past the limits. Of each round one half is without them; the p99 ratio is
 the median of the rounds'. A third process is a newcomer: another user, who asks an honest document, new each time, and waits for
-its answer.
+its answer. Those two give way to the one that measures, with which they share a core: what is measured is the server.
 
     python benchmarks/executor_hostile.py flood|newcomer PORT TOKEN SECONDS
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ import orjson
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.executor_http import HERE, LONGEST_QUIET_S, Peer, running
+from benchmarks.executor_http import HERE, LONGEST_QUIET_S, SERVER_CORE, Peer, running
 
 KNOWN = "{ me { userId mail } }"
 KNOWN_RATE, FLOOD_RATE, NEWCOMER_RATE = 100, 500, 2
@@ -149,6 +150,20 @@ class Told:
 
 
 @contextmanager
+def beside_the_server() -> Iterator[None]:
+    """Meanwhile this process, and those that it starts, stay on the core that the server does not run on."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores - {SERVER_CORE} or cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@contextmanager
 def asked_by(kind: str, peer: Peer, seconds: float) -> Iterator[Callable[[], dict[str, Any]]]:
     """Another process that asks; the callable waits for its end and gives what it says."""
     words = [sys.executable, __file__, kind, str(peer.port), peer.token, str(seconds)]
@@ -193,7 +208,7 @@ def compare_hostile(folder: Path, rounds: int, seconds: float) -> dict[str, obje
     seconds = max(seconds, SAMPLES_MIN / KNOWN_RATE)
     pairs: list[tuple[Served, Served]] = []
     told = Told()
-    with running([*command, "fullon", url]) as peer:
+    with running([*command, "fullon", url]) as peer, beside_the_server():
         other = Peer(peer.port, peer.pid, peer.newcomer)
         asyncio.run(ask(peer, lambda _turn: KNOWN, KNOWN_RATE, 1.0))  # Warms up.
         for _ in range(rounds):
@@ -217,6 +232,7 @@ def compare_hostile(folder: Path, rounds: int, seconds: float) -> dict[str, obje
 
 
 def main(kind: str, port: int, token: str, seconds: float) -> None:
+    os.nice(19)
     peer = Peer(port, 0, token)
     print("began", flush=True)
     began = time.perf_counter()

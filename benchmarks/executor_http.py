@@ -25,6 +25,7 @@ PYTHON_PEERS = ("fullon", "strawberry", "constant_bytes")
 NODE_PEERS = ("mercurius", "mercurius_loaders")
 NODE_PACKAGES = ("fastify@5", "graphql@16", "graphql-jit@0.8", "mercurius@16", "postgraphile@5")
 CONNECTIONS = 16
+SERVER_CORE = 1
 LONGEST_QUIET_S = 60.0
 ANSWERS_MIN = 8
 """A slow peer is waited for until it has given so many answers."""
@@ -125,7 +126,7 @@ def node() -> str:
 @contextmanager
 def running(command: list[str]) -> Iterator[Peer]:
     if shutil.which("taskset"):
-        command = ["taskset", "-c", "1", *command]
+        command = ["taskset", "-c", str(SERVER_CORE), *command]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
