@@ -129,7 +129,7 @@ def answer_executed(data: Any, errors: Sequence[GraphQLError] | None, request_id
         error = GraphQLError("the answer holds what JSON cannot", original_error=fault)
         rendered = render_errors([error], request_id)
         body = encode({"data": None, "errors": rendered})
-    return Answer(body, _codes(rendered))
+    return Answer(body, _codes(rendered) if rendered else ())
 
 
 def encode(value: Any) -> bytes:

@@ -21,6 +21,7 @@ from graphql.execution.executor import default_type_resolver, invalid_return_typ
 from graphql.pyutils import inspect, is_iterable
 
 from fullon_master_api.executor.answers import lines_of
+from fullon_master_api.executor.emission import ROWS_WORTH, built_at_once
 from fullon_master_api.executor.fields import RowsOf
 from fullon_master_api.executor.fragments import Fragment, Fragments, Lasting, Shape
 from fullon_master_api.executor.infos import Infos
@@ -71,6 +72,19 @@ class Completion:
     def forget(self) -> None:
         """Let go of whoever runs the levels, so that an execution is freed at once and not by the garbage collector."""
         self._run_level = None
+
+    def complete_now(self, item: Field, values: list[Any]) -> list[Any] | None:
+        """What `complete` gives, if nothing failed and nobody has to be asked or waited for; None where that cannot be told."""
+        level = item.ending
+        if level is None or level.build is None or len(values) >= ROWS_WORTH:
+            return None
+        kinds = set(map(type, values))
+        if NONE in kinds or not all(map(is_plain, kinds)):
+            return None
+        is_type_of = level.type.is_type_of
+        if is_type_of is not None and not (isinstance(is_type_of, RowsOf) and is_type_of.knows(kinds)):
+            return None
+        return built_at_once(level.build, values, ())
 
     async def complete(self, item: Field, type_: Any, values: list[Any], place: Place) -> list[Any]:
         """Complete values of a type (GraphQL spec 6.4.3); errors are Failed, null where null may not be too."""
@@ -255,7 +269,7 @@ class Completion:
     async def _check_type(
         self, item: Field, type_: GraphQLObjectType, is_type_of: Callable[..., Any], values: list[Any], place: Place
     ) -> list[Any]:
-        if isinstance(is_type_of, RowsOf) and all(issubclass(kind, is_type_of.kinds) for kind in set(map(type, values))):
+        if isinstance(is_type_of, RowsOf) and is_type_of.knows(set(map(type, values))):
             return values
         info = self._infos.of(item, place, 0)
         answers = []

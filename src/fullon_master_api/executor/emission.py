@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -75,6 +75,16 @@ def build_of(level: Level, objects: Objects) -> Callable[..., None]:
     exec(compile("\n".join(lines), f"<level {level.type.name}>", "exec"), names)  # noqa: S102 - See the docstring.
     build: Callable[..., None] = names["build"]
     return build
+
+
+def built_at_once(build: Callable[..., None], rows: Sequence[Any], columns: Sequence[Sequence[Any]]) -> list[Any] | None:
+    """The objects of all these rows; None where one of them is odd: then it is found out which."""
+    built: list[Any] = []
+    try:
+        build(built, rows, *columns)
+    except Exception:  # They are built once more, one by one where it is odd, and its error is told at its place.
+        return None
+    return built
 
 
 def _leaf_lines(item: Field, position: int, names: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -59,6 +59,10 @@ class RowsOf:
 
     def __call__(self, value: Any, _info: Any) -> bool:
         return isinstance(value, self.kinds)
+
+    def knows(self, kinds: Iterable[type]) -> bool:
+        """Whether rows of all these classes are of the type."""
+        return all(issubclass(kind, self.kinds) for kind in kinds)
 
 
 def answered(field: object) -> Answered | None:

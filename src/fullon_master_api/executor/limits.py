@@ -239,7 +239,7 @@ class CostModel:
 
     def measure(self, variables: Mapping[str, Any] | None) -> int:
         """The cost with these variables, whatever is allowed."""
-        key = self._key(variables or {})
+        key = self._key(variables or {}) if self._sized_by else ()
         cost = self._known.get(key)
         if cost is None:
             if len(self._known) >= 64:

@@ -33,7 +33,7 @@ from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
 from fullon_master_api.errors import GatewayError
-from fullon_master_api.executor.fields import HANDED_ON, WANTED, answered
+from fullon_master_api.executor.fields import HANDED_ON, WANTED, RowsOf, answered
 from fullon_master_api.executor.fragments import Shape
 from fullon_master_api.executor.leaves import Leaf, leaf_of
 from fullon_master_api.executor.limits import STRAWBERRY
@@ -96,6 +96,8 @@ class Field:
     """What its resolver is told beside the arguments."""
     waits: bool = True
     """Whether its column may have to wait for something; if not, it needs no task beside its siblings."""
+    ending: Level | None = None
+    """Its level, where its value is one row of a type known beforehand, of which attributes alone are asked."""
     levels: dict[str, Level] = field(default_factory=dict)
     """Level by concrete type; those of an abstract type are made when a value of that type is first met."""
 
@@ -303,6 +305,8 @@ class _Making:
         if isinstance(named, GraphQLObjectType):
             level = made.levels[named.name] = self.sublevel(named, details)
             made.waits = made.waits or any(item.waits for item in level.fields)
+            if single is named and not level.pending and isinstance(named.is_type_of, RowsOf | None):
+                made.ending = level
             if way.wants:
                 made.told = {WANTED: _wanted(level)}
                 made.arguments = None if made.arguments is None else {**made.arguments, **made.told}
@@ -344,7 +348,7 @@ class Plans:
         """The plan for these variables; None when graphql-core is to run them."""
         if self.unsupported:
             return None
-        vector = tuple(values.coerced.get(name) for name in self.conditions)
+        vector = tuple([values.coerced.get(name) for name in self.conditions]) if self.conditions else ()
         plan = self._plans.get(vector)
         if plan is None:
             if len(self._plans) >= VARIANTS_MAX:

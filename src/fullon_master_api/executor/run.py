@@ -14,7 +14,7 @@ from graphql.execution.values import VariableValues
 from strawberry.schema.schema import Schema
 
 from fullon_master_api.executor.complete import Completion, Failed
-from fullon_master_api.executor.emission import ROWS_WORTH, Objects, build_of
+from fullon_master_api.executor.emission import ROWS_WORTH, Objects, build_of, built_at_once
 from fullon_master_api.executor.infos import Infos
 from fullon_master_api.executor.loading import check_batch
 from fullon_master_api.executor.outcomes import Cancelled, raise_if_cancelled
@@ -75,6 +75,19 @@ class Frame:
 
     async def _run_level(self, level: Level, rows: list[Any], place: Place) -> list[Any]:
         before = self._completion.failures
+        pending, build = level.pending, level.build
+        if len(pending) == 1:
+            columns = [await self._run_field(level.fields[pending[0]], rows, place)]
+        else:
+            columns = await self._columns(level, rows, place)
+        if build is not None and len(rows) < ROWS_WORTH and self._completion.failures == before:
+            built = built_at_once(build, rows, columns)
+            if built is not None:
+                return built
+        return await self._build(level, rows, columns, place, before)
+
+    async def _columns(self, level: Level, rows: list[Any], place: Place) -> list[Any]:
+        """The columns of all fields that need one, those that wait together."""
         columns: list[Any] = [None] * len(level.pending)
         waiting = []
         for number, position in enumerate(level.pending):
@@ -92,7 +105,7 @@ class Frame:
                 }
             for number, task in tasks.items():
                 columns[number] = task.result()
-        return await self._build(level, rows, columns, place, before)
+        return columns
 
     async def _build(self, level: Level, rows: list[Any], columns: list[list[Any]], place: Place, before: int) -> list[Any]:
         """The objects of a level; a row with an error that it may not hold is that error."""
@@ -154,7 +167,10 @@ class Frame:
         else:
             with self._watch.field(item, len(rows)):
                 values = await self._values_of(item, rows, here)
-        return self._completion.settle(item.type, await self._completion.complete(item, item.type, values, here))
+        done = self._completion.complete_now(item, values)
+        if done is None:
+            done = self._completion.settle(item.type, await self._completion.complete(item, item.type, values, here))
+        return done
 
     async def _values_of(self, item: Field, rows: list[Any], here: Place) -> list[Any]:
         """What the resolver gives for each row; an exception among the values is that row's error."""
@@ -204,10 +220,8 @@ def _build_repeated(build: Callable[..., None], rows: list[Any]) -> list[Any]:
     distinct = {id(row): row for row in rows}
     if 2 * len(distinct) > len(rows):
         return []
-    built: list[Any] = []
-    try:
-        build(built, list(distinct.values()))
-    except Exception:  # One of them is odd: they are built one by one, where it is told which.
+    built = built_at_once(build, list(distinct.values()), ())
+    if built is None:
         return []
     made = dict(zip(distinct, built, strict=True))
     return [made[id(row)] for row in rows]
