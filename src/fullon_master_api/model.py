@@ -25,7 +25,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class Wanted(frozenset[str]):
     """Names of the attributes of rows that will be read; `shown` are those of them that do nothing but go into an answer.
 
-    A decimal or an instant that is only shown may be given as the text in which it leaves. `read` are those that code reads.
+    A decimal or an instant that is only shown may be given as the text in which it leaves, a member of an enum as its value.
+    `read` are those that code reads.
     """
 
     __slots__ = ("shown",)

@@ -104,10 +104,11 @@ TEXT_LINES: Final = ("if type({v}) is not str: {v} = {c}({v})",)
 
 # decimal_text() without the call: text with one of these letters is not plain yet.
 DECIMAL_LINES: Final = (
-    "if type({v}) is Decimal:",
-    "    text = str({v})",
-    "    {v} = decimal_text({v}) if 'E' in text or 'N' in text or 'y' in text else text",
-    "elif type({v}) is not str: {v} = {c}({v})",
+    "if type({v}) is not str:",
+    "    if type({v}) is Decimal:",
+    "        text = str({v})",
+    "        {v} = decimal_text({v}) if 'E' in text or 'N' in text or 'y' in text else text",
+    "    else: {v} = {c}({v})",
 )
 
 
@@ -118,13 +119,16 @@ def _enum_leaf(type_: GraphQLEnumType) -> Leaf:
     # Members live as long as their class, which `members` holds: an id in here never belongs to anything else.
     by_id = {id(member): type_.coerce_output_value(member) for member in members}
     found = by_id.get
+    # The text of a member is one too, as stores keep it; members themselves hash slowly.
+    words = {member.value: type_.coerce_output_value(member.value) for member in members if type(member.value) is str}
 
     def column(values: list[Any]) -> list[Any] | None:
         names = [found(id(value)) for value in values]
         return None if None in names else names
 
     coerce = type_.coerce_output_value
-    return Leaf(coerce, ("{v} = {e}(id({v})) or {c}({v})",), column, {"{e}": found, "{e}_members": members})
+    lines = ("{v} = ({e}_words({v}) if type({v}) is str else {e}(id({v}))) or {c}({v})",)
+    return Leaf(coerce, lines, column, {"{e}": found, "{e}_members": members, "{e}_words": words.get})
 
 
 INSTANTS_MAX: Final = 32_768

@@ -289,6 +289,15 @@ async def test_an_instant_that_is_only_shown_is_read_as_the_text_that_it_would_b
     assert told == serialize_instant(whole.created_at)
 
 
+async def test_a_member_of_an_enum_that_is_only_shown_is_read_as_its_value(orm: Orm, world: World) -> None:
+    await orm.orders.place(world.ana, {"symbol": "BTC/USD", "side": "sell", "order_type": "market", "volume": 3})
+    (row,) = (await orm.orders.page(world.ana, wanted=Wanted({"status"}, {"side", "status"}))).rows
+    shown: object = row.side
+    assert type(shown) is str
+    assert shown == Side.SELL.value
+    assert row.status is OrderStatus.NEW
+
+
 async def test_an_instant_that_is_not_there_is_shown_as_none(orm: Orm, world: World) -> None:
     key = await orm.api_keys.add(world.ana, key_hash="0" * 64, prefix="fullon_ak_0", name="no end", scopes=["read"])
     (shown,) = (await orm.api_keys.of_users([world.ana.uid], world.ana, wanted=Wanted((), {"name", "expires_at"})))[0]

@@ -1,4 +1,4 @@
-"""Columns that are only shown, read as the text in which they leave: no decimal and no datetime is made of them."""
+"""Columns that are only shown, read as their text: no decimal, no datetime and no member of an enum is made of them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import ColumnElement, Dialect, LargeBinary, Text, cast, func, type_coerce
 from sqlalchemy.types import TypeDecorator
 
-from fullon_master_api.apis.orm.columns import Money, UtcTime
+from fullon_master_api.apis.orm.columns import EnumText, Money, UtcTime
 
-SHOWN_AS_TEXT: Final = (Money, UtcTime)
+SHOWN_AS_TEXT: Final = (Money, UtcTime, EnumText)
 TEXTS_MAX: Final = 32_768
 DAY_US: Final = 86_400_000_000
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -88,11 +88,13 @@ class InstantText(TypeDecorator[str]):
 
 
 def as_text(dialect: str, column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A column of `SHOWN_AS_TEXT` as the text in which it leaves.
+    """A column of `SHOWN_AS_TEXT` as text: enums by their stored words, the others as they leave.
 
     Money: plain notation, which PostgreSQL writes as SQLite keeps it. Instants: PostgreSQL sends its own eight bytes, which say
     the same as its text and cost it nothing; its driver would make a datetime of them, which costs more than all else of a row.
     """
     if isinstance(column.type, UtcTime):
         return type_coerce(func.timestamptz_send(column) if dialect == "postgresql" else column, InstantText())
-    return cast(column, Text()) if dialect == "postgresql" else type_coerce(column, Text())
+    if isinstance(column.type, Money) and dialect == "postgresql":
+        return cast(column, Text())
+    return type_coerce(column, Text())
