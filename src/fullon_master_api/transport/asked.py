@@ -44,17 +44,20 @@ def plain_headers(scope: Scope) -> dict[str, str]:
     return {name.decode(LATIN): value.decode(LATIN) for name, value in reversed(scope["headers"])}
 
 
+def take_body(asked: Asked, bytes_max: int) -> bytes | None:
+    """The body, if all of it is there; else `read_body` waits for it. Raises TooLarge."""
+    server = getattr(asked.receive, "__self__", None)
+    body = server.take_body() if type(server) is FinishingCycle else None
+    if body is not None and len(body) > bytes_max:
+        raise TooLarge(f"the body has {len(body)} bytes, at most {bytes_max} are read")
+    return body
+
+
 async def read_body(asked: Asked, bytes_max: int) -> bytes:
     """The body. Raises TooLarge as soon as it is longer than allowed, without reading on."""
     length = asked.headers.get("content-length", "")
     if length.isdigit() and int(length) > bytes_max:
         raise TooLarge(f"the body has {length} bytes, at most {bytes_max} are read")
-    server = getattr(asked.receive, "__self__", None)
-    whole = server.take_body() if type(server) is FinishingCycle else None
-    if whole is not None:
-        if len(whole) > bytes_max:
-            raise TooLarge(f"the body has more than {bytes_max} bytes")
-        return whole
     parts: list[bytes] = []
     size = 0
     while True:

@@ -24,8 +24,10 @@ class DirectGraphql:
         kind = scope["type"]
         if kind == "http" and scope["path"] == self._routes.path and scope["method"] == "POST":
             answer = await self._routes.endpoint.answer(scope, receive)
-            if type(answer) is not Finished:  # That one has these headers of its own.
+            if not isinstance(answer, Finished):
                 answer = SecureHeaders(answer, hsts_max_age_s=self._hsts_max_age_s)
+            elif answer.send_at_once(send):
+                return
             await answer(scope, receive, send)
         elif kind == "websocket" and scope["path"] == self._routes.path:
             await self._routes.socket(scope, receive, send)

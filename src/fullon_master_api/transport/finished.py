@@ -31,14 +31,17 @@ class Finished:
         self._request_id = request_id
         self._more = more
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def send_at_once(self, send: Send) -> bool:
+        """Give the answer to the server in one piece, if that is what stands behind `send`, and if it takes it."""
         server = getattr(send, "__self__", None)
-        if type(server) is FinishingCycle:
-            fields = FIELDS[self._media] % self._request_id.encode()
-            for header in self._more:
-                fields += b"%b: %b\r\n" % header
-            if server.finish(self._status, fields, self._body):
-                return
+        if type(server) is not FinishingCycle:
+            return False
+        fields = FIELDS[self._media] % self._request_id.encode()
+        for header in self._more:
+            fields += b"%b: %b\r\n" % header
+        return server.finish(self._status, fields, self._body)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         length = (b"content-length", b"%d" % len(self._body))
         told = [(b"x-request-id", self._request_id.encode()), CONTENT_TYPES[self._media], NO_STORE, NOSNIFF, length, *self._more]
         await send({"type": "http.response.start", "status": self._status, "headers": told})

@@ -21,7 +21,7 @@ from fullon_master_api.executor.answers import Answer, DocumentError, answer_ref
 from fullon_master_api.executor.engine import Prepared
 from fullon_master_api.executor.ftv1 import HEADER as FTV1_HEADER
 from fullon_master_api.model import Principal
-from fullon_master_api.transport.asked import READING, Asked, read_body, read_json
+from fullon_master_api.transport.asked import READING, Asked, read_body, read_json, take_body
 from fullon_master_api.transport.desk import Desk
 from fullon_master_api.transport.finished import Finished
 from fullon_master_api.transport.headers import Header, over_tls
@@ -103,7 +103,13 @@ class HttpEndpoint:
         if asked.wish.media is None and not asked.wish.streams:
             raise NotAcceptable(f"an answer is {JSON} or {GRAPHQL_JSON}: accept one of them")
         await self._admit(asked)
-        read = self._read_query(asked) if asked.reads else await self._read(asked)
+        if asked.reads:
+            read: Operation | list[Operation] = self._read_query(asked)
+        else:
+            check_media(asked.headers.get("content-type", ""))
+            bytes_max = self._desk.settings.body_bytes_max
+            body = take_body(asked, bytes_max)
+            read = self._operations(await read_body(asked, bytes_max) if body is None else body)
         if isinstance(read, list):
             self._desk.rates.spend(asked.caller, len(read) - 1)
             answers = [await self._execute_apart(asked, operation) for operation in read]
@@ -213,14 +219,9 @@ class HttpEndpoint:
 
     # ---- reading -------------------------------------------------------------------------------------------------------
 
-    async def _read(self, asked: Asked) -> Operation | list[Operation]:
-        """The operation of a request, or those that came as a batch."""
-        media = asked.headers.get("content-type", "")
-        if media != JSON:
-            media = media.partition(";")[0].strip()
-            if media.lower() != JSON:
-                raise UnsupportedMedia(f"the body was {media or 'of no type'}, must be {JSON}")
-        body = read_json(await read_body(asked, self._desk.settings.body_bytes_max))
+    def _operations(self, text: bytes) -> Operation | list[Operation]:
+        """The operation in a body, or those that came as a batch."""
+        body = read_json(text)
         if type(body) is not list:
             return _operation(body)
         most = self._desk.settings.batch_operations_max
@@ -240,6 +241,14 @@ class HttpEndpoint:
             if given.get(name):
                 given[name] = read_json(given[name])
         return _operation(given)
+
+
+def check_media(media: str) -> None:
+    """Raises UnsupportedMedia for a body of another type than JSON."""
+    if media != JSON:
+        media = media.partition(";")[0].strip()
+        if media.lower() != JSON:
+            raise UnsupportedMedia(f"the body was {media or 'of no type'}, must be {JSON}")
 
 
 def _operation(body: Any) -> Operation:
