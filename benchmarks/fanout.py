@@ -157,10 +157,9 @@ def main() -> None:
     parser.add_argument("--peers", default=None, help="the server runs to compare, by default all")
     parser.add_argument("--cases", default="speed", help=f"of speed, {', '.join(CASES)}")
     parser.add_argument("--subscribers", type=int, default=1_000)
-    parser.add_argument("--connections", type=int, default=None)
+    parser.add_argument("--connections", type=int, default=500)
     parser.add_argument("--topics", type=int, default=50)
     options = parser.parse_args()
-    options.connections = options.connections or (200 if options.quick else 500)
     cases = options.cases.split(",")
     peers = options.peers.split(",") if options.peers else [name for name in PEERS if not (options.quick and "_portable" in name)]
     if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:

@@ -55,6 +55,35 @@ async def test_equal_streams_of_many_users_are_executed_once_per_event(stage: St
         assert (stage.hub.figures.groups, stage.hub.figures.delivered) == (1, 30)
 
 
+async def test_who_comes_and_goes_between_events_of_a_shared_stream_hears_what_is_its_own(stage: Stage) -> None:
+    heard: dict[str, list[str]] = {}
+
+    async def hear(client: Client, count: int) -> None:
+        for _ in range(count):
+            message = await client.hear()
+            heard.setdefault(message["id"], []).append(message["payload"]["data"]["ticker"]["last"])
+
+    async with connect(stage, init=None) as one, connect(stage, init=None) as other:
+        for identity in ("a", "bb", "ccc", "dd"):  # Messages to ids of different length are spelled apart.
+            await subscribe(stage, one, ticker(), identity)
+        await subscribe(stage, other, ticker(), "other")
+        for last in ("1", "2", "3"):
+            await stage.publish("BTC/USD", last)
+        await hear(one, 12)
+        await hear(other, 3)
+        await one.say("complete", id="bb")
+        await subscribe(stage, other, ticker(), "late")
+        await one.say("ping", payload={"n": 1})
+        assert (await one.hear())["type"] == "pong"
+        for last in ("4", "5"):
+            await stage.publish("BTC/USD", last)
+        await hear(one, 6)
+        await hear(other, 4)
+        assert stage.hub.figures.groups == 1
+    whole, later = ["1", "2", "3", "4", "5"], ["4", "5"]
+    assert heard == {"a": whole, "bb": whole[:3], "ccc": whole, "dd": whole, "other": whole, "late": later}
+
+
 async def test_other_variables_other_documents_and_strangers_to_login_do_not_share(stage: Stage) -> None:
     async with AsyncExitStack() as stack:
         queries = [ticker(), ticker("ETH/USD"), ticker(fields="last symbol"), ticker(shared=False), ticker(shared=False)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -101,6 +101,36 @@ class Member:
             self.group.catch_up(self)
 
 
+class Column:
+    """Members that keep up and whose messages are spelled alike: handing an event out reads their links and tails alone.
+
+    With tens of thousands of members that is what the processor waits for, so the members themselves are left untouched.
+    """
+
+    __slots__ = ("links", "members", "tails")
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = members
+        self.links = [member.link for member in members]
+        self.tails = [member.tail for member in members]
+
+
+class Rows:
+    """All members of a group, as they are until one comes, goes, falls behind or catches up."""
+
+    __slots__ = ("behind", "columns")
+
+    def __init__(self, members: Iterable[Member]) -> None:
+        alike: dict[int, list[Member]] = {}
+        self.behind: list[Member] = []
+        for member in members:
+            if member.pending is None:
+                alike.setdefault(member.spelling, []).append(member)
+            else:
+                self.behind.append(member)
+        self.columns = [Column(found) for found in alike.values()]
+
+
 class Group:
     """One feed, one operation, one set of variables, one scope: executed once per event for all its members."""
 
@@ -124,6 +154,7 @@ class Group:
         self._listening = hub.bus.listen(feed.topics, self._receive)
         self._pump: asyncio.Task[None] | None = None
         self._ahead: list[tuple[Hashable, Any]] = []
+        self._rows: Rows | None = None
         self._single = False  # whether one event alone is being told
         self._next_at = 0.0
         self._arrived_at_s = 0.0
@@ -136,10 +167,12 @@ class Group:
         member.held = held
         member.pending = {} if held else None
         self.members[member] = None
+        self._rows = None
 
     def remove(self, member: Member) -> None:
         """Let a reader go; the last one closes the group."""
         self.members.pop(member, None)
+        self._rows = None
         member.group = None
         member.pending = None
         if not self.members:
@@ -258,43 +291,58 @@ class Group:
 
     async def _hand_out(self, parts: Sequence[tuple[Hashable, Waiting]], rendered: Rendered) -> int:
         """How many members took it at once. Where it is the only event of the moment, sockets are written in the same pass."""
-        members, flusher = list(self.members), self._hub.flusher
+        flusher = self._hub.flusher
         direct = self._hub.telling == 1 and self._single and flusher.begin_round()
+        rows = self._rows = self._rows or Rows(self.members)
         until, delivered = monotonic() + SPREAD_BUDGET_S, 0
-        for start in range(0, len(members), SPREAD_STEP):
-            if start and monotonic() > until:
+        for column in rows.columns:
+            for start in range(0, len(column.members), SPREAD_STEP):
+                if monotonic() > until:
+                    await asyncio.sleep(0)
+                    until = monotonic() + SPREAD_BUDGET_S
+                flusher.direct = direct
+                try:
+                    delivered += self._hand_to(rows, column, start, parts, rendered)
+                finally:
+                    flusher.direct = False
+        for number, member in enumerate(rows.behind, 1):
+            delivered += self._hand_to_one(member, parts, rendered)
+            if number % SPREAD_STEP == 0:
                 await asyncio.sleep(0)
-                until = monotonic() + SPREAD_BUDGET_S
-            flusher.direct = direct
-            try:
-                delivered += self._hand_to(members[start : start + SPREAD_STEP], parts, rendered)
-            finally:
-                flusher.direct = False
         return delivered
 
-    def _hand_to(self, members: Sequence[Member], parts: Sequence[tuple[Hashable, Waiting]], rendered: Rendered) -> int:
-        delivered, spelling, frame, size = len(members), -1, b"", 0
-        for member in members:
-            link = member.link
-            if member.pending is None and link.joining and member.group is self:
-                # What `deliver` does then, here without a call: with many events of a moment nearly all come this way.
-                if member.spelling != spelling:
-                    spelling, frame = member.spelling, rendered.frame(member)
-                    size = len(frame) + len(member.tail)
-                link.parts.append(frame)
-                link.parts.append(member.tail)
+    def _hand_to(
+        self, rows: Rows, column: Column, start: int, parts: Sequence[tuple[Hashable, Waiting]], rendered: Rendered
+    ) -> int:
+        """To the next members of a column: those whose next write is due take it without a call."""
+        links, tails = column.links[start : start + SPREAD_STEP], column.tails[start : start + SPREAD_STEP]
+        frame, delivered = rendered.frame(column.members[0]), len(links)
+        size = len(frame) + len(tails[0])
+        for position, link in enumerate(links):
+            if link.joining and self._rows is rows:
+                waiting = link.parts
+                waiting.append(frame)
+                waiting.append(tails[position])
                 link.parts_bytes += size
                 if link.parts_bytes > PARTS_BYTES_MAX:
                     link.flush()
-            elif member.pending is None and not link.paused and member.group is self:
-                link.deliver(rendered, member)
-            else:
+            elif not self._hand_to_one(column.members[start + position], parts, rendered):
                 delivered -= 1
-                if member.group is self:
-                    self._park(member, parts)
         return delivered
 
+    def _hand_to_one(self, member: Member, parts: Sequence[tuple[Hashable, Waiting]], rendered: Rendered) -> bool:
+        """Whether this member took it at once; one that is behind keeps it, one that has left gets nothing."""
+        if member.group is not self:
+            return False
+        if member.pending is None and not member.link.paused:
+            member.link.deliver(rendered, member)
+            return True
+        self._park(member, parts)
+        return False
+
     def _park(self, member: Member, parts: Sequence[tuple[Hashable, Waiting]]) -> None:
+        if member.pending is None:
+            self._rows = None
         try:
             for key, waiting in parts:
                 self._hub.figures.conflated += member.park(key, waiting, self.feed)
@@ -319,6 +367,7 @@ class Group:
             self._hub.figures.delivered += 1
         if not pending:
             member.pending, member.bytes_pending = None, 0
+            self._rows = None
 
     async def _tell_late(self, member: Member, events: list[Any]) -> None:
         """The newest values of what a slow reader missed, as one event of its own that says there was a gap."""
