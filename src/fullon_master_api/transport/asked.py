@@ -45,12 +45,9 @@ def plain_headers(scope: Scope) -> dict[str, str]:
 
 
 def take_body(asked: Asked, bytes_max: int) -> bytes | None:
-    """The body, if all of it is there; else `read_body` waits for it. Raises TooLarge."""
+    """The body, if all of it is there and it is no longer than allowed; else `read_body` waits for it, or refuses it."""
     server = getattr(asked.receive, "__self__", None)
-    body = server.take_body() if type(server) is FinishingCycle else None
-    if body is not None and len(body) > bytes_max:
-        raise TooLarge(f"the body has {len(body)} bytes, at most {bytes_max} are read")
-    return body
+    return server.take_body(bytes_max) if type(server) is FinishingCycle else None
 
 
 async def read_body(asked: Asked, bytes_max: int) -> bytes:

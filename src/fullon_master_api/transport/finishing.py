@@ -41,9 +41,11 @@ class FinishingCycle(RequestResponseCycle):
         self.on_response = protocol.on_response_complete
         self.body = bytearray()
 
-    def take_body(self) -> bytes | None:
-        """The whole body, where it is there and nobody has taken it; else it is waited for by `receive`."""
+    def take_body(self, bytes_max: int) -> bytes | None:
+        """The body, where all of it is there, nobody has taken it and it is no longer than this; else `receive` gives it."""
         if self.more_body or self.disconnected or self.response_complete or not self.message_event.is_set():
+            return None
+        if len(self.body) > bytes_max:
             return None
         self.message_event.clear()
         self.flow.resume_reading()
