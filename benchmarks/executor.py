@@ -189,22 +189,6 @@ def report_http(title: str, results: dict[str, dict[str, Load]]) -> None:
             print(f"{query} {name:20} {median(found.rates):10.0f} /s  {min(found.cpu_us):10.1f} us{stored}")
 
 
-AIMS = {"strawberry": dict.fromkeys(QUERIES, 15.0), "postgraphile": {"Q1": 2.0, "Q2": 2.0, "Q3": 2.0, "Q4": 1.0}}
-"""Requests a second on PostgreSQL over the peer's."""
-
-
-def below_aims(results: dict[str, dict[str, Load]], rates: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """The ratios on PostgreSQL that are below their aim, each with where the time of a request goes, here and there."""
-    below: dict[str, Any] = {}
-    for peer, aims in AIMS.items():
-        for query, reached in rates.get(peer, {}).items():
-            if reached < aims[query]:
-                ours, theirs = results[query]["fullon"].parts(), results[query][peer].parts()
-                below[f"{query} {peer}"] = {"reached": reached, "aim": aims[query], "ours": ours, "theirs": theirs}
-                print(f"{query}: {reached} times {peer}, aim {aims[query]}; CPU us per request {ours}, of {peer} {theirs}")
-    return below
-
-
 CASES = ("in-process", "memory", "stores", "hostile")
 
 
@@ -256,18 +240,20 @@ def main() -> None:
                     said["notes"].append(missing)
         if "memory" in cases:
             with parts.part("memory"):
-                memory = asyncio.run(compare_memory(folder, http_rounds, seconds, with_node=not missing))
+                memory, said["below_aims_memory"] = asyncio.run(
+                    compare_memory(folder, http_rounds, seconds, with_node=not missing)
+                )
                 report_http("rows in memory", memory)
                 rates, said["cpu_ratios_http"] = http_ratios(memory)
                 said["strawberry_http"] = rates.pop("strawberry")
                 said["ratios"] |= rates
         if "stores" in cases:
             with parts.part("stores"):
-                postgres, sqlite = asyncio.run(compare_stores(folder, http_rounds, seconds, with_node=not missing))
+                compared = compare_stores(folder, http_rounds, seconds, with_node=not missing)
+                postgres, said["below_aims_postgres"], sqlite = asyncio.run(compared)
                 report_http("PostgreSQL", postgres)
                 report_http("SQLite", sqlite)
                 rates, said["cpu_ratios_postgres"] = http_ratios(postgres)
-                said["below_aims_postgres"] = below_aims(postgres, rates)
                 said["strawberry_postgres"] = rates.pop("strawberry")
                 said["ratios"] |= rates
                 said["strawberry_sqlite"] = http_ratios(sqlite)[0]["strawberry"]

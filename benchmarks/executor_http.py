@@ -13,10 +13,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Final
 
 import asyncpg
 import orjson
 from benchmarks.executor_data import LIMIT, QUERIES, as_plain, schemas
+from benchmarks.executor_profile import profiling, shares_of, told
 from benchmarks.executor_queries import POSTGRAPHILE, STORE_QUERIES
 from tests.servers import postgres_running
 
@@ -29,6 +31,19 @@ SERVER_CORE = 1
 LONGEST_QUIET_S = 60.0
 ANSWERS_MIN = 8
 """A slow peer is waited for until it has given so many answers."""
+PROFILED_S = 1.0
+AIMS_MEMORY: Final = {
+    "mercurius_loaders": {"Q1": 1.2, "Q2": 2.5, "Q3": 1.2},
+    "constant_bytes": {"Q4": 0.6},
+}
+AIMS_POSTGRES: Final = {
+    "strawberry": {"Q1": 15.0, "Q2": 15.0, "Q3": 15.0, "Q4": 15.0},
+    "postgraphile": {"Q1": 2.0, "Q2": 2.0, "Q3": 2.0, "Q4": 1.0},
+}
+"""Our requests a second over the peer's."""
+
+Below = dict[str, dict[str, object]]
+
 WARMING = 2
 """Connections of the round that warms up compilers and caches."""
 
@@ -252,21 +267,27 @@ async def compare_http(
     return results
 
 
-async def compare_memory(folder: Path, rounds: int, seconds: float, *, with_node: bool) -> dict[str, dict[str, Load]]:
-    """Peers over the same rows in memory."""
+async def compare_memory(
+    folder: Path, rounds: int, seconds: float, *, with_node: bool
+) -> tuple[dict[str, dict[str, Load]], Below]:
+    """Peers over the same rows in memory, and what is below its aim."""
     peers = [*PYTHON_PEERS, *(NODE_PEERS if with_node else ())]
     # The DataLoaders of the plain Strawberry schema take no arguments.
     queries = {
         name: {peer: text.replace(LIMIT, "") if peer == "strawberry" else text for peer in peers}
         for name, text in QUERIES.items()
     }
-    return await compare_http({peer: command_of(peer, folder) for peer in peers}, queries, rounds, seconds)
+    commands = {peer: command_of(peer, folder) for peer in peers}
+    results = await compare_http(commands, queries, rounds, seconds)
+    return results, await below_aims(results, AIMS_MEMORY, commands["fullon"], queries, folder)
 
 
 async def compare_stores(
     folder: Path, rounds: int, seconds: float, *, with_node: bool
-) -> tuple[dict[str, dict[str, Load]], dict[str, dict[str, Load]]]:
-    """Our schema on PostgreSQL, by our executor and by Strawberry's, beside PostGraphile on the same tables; and on SQLite."""
+) -> tuple[dict[str, dict[str, Load]], Below, dict[str, dict[str, Load]]]:
+    """Our schema on PostgreSQL, by our executor and by Strawberry's, beside PostGraphile on the same tables, with what is below
+    its aim; and on SQLite.
+    """
 
     def command(peer: str, url: str) -> list[str]:
         return [sys.executable, str(HERE / "executor_stores.py"), peer, url]
@@ -283,11 +304,49 @@ async def compare_stores(
         }
         database = await Database.of(url.replace("+asyncpg", ""))
         postgres = await compare_http(commands, queries, rounds, seconds, database)
+        below = await below_aims(postgres, AIMS_POSTGRES, commands["fullon"], queries, folder)
     url = f"sqlite+aiosqlite:///{folder / 'fullon.db'}"
     subprocess.run(command("fill", url), check=True)
     commands = {peer: command(peer, url) for peer in ("fullon", "strawberry")}
     queries = {name: dict.fromkeys(commands, text) for name, text in STORE_QUERIES.items()}
-    return postgres, await compare_http(commands, queries, rounds, seconds)
+    return postgres, below, await compare_http(commands, queries, rounds, seconds)
+
+
+async def below_aims(
+    results: dict[str, dict[str, Load]],
+    aims: Mapping[str, Mapping[str, float]],
+    command: list[str],
+    queries: Mapping[str, Mapping[str, str]],
+    folder: Path,
+) -> Below:
+    """Each ratio that is below its aim, with where the CPU time of a request goes, here and there, and our profile."""
+    rates, below, profiles = http_ratios(results)[0], Below(), dict[str, dict[str, float]]()
+    for peer, wanted in aims.items():
+        for query, aim in wanted.items():
+            reached = rates.get(peer, {}).get(query, aim)
+            if reached >= aim:
+                continue
+            if query not in profiles:
+                profiles[query] = await profile(command, queries[query]["fullon"], folder, PROFILED_S)
+            ours, theirs = results[query]["fullon"].parts(), results[query][peer].parts()
+            below[f"{query} {peer}"] = {
+                "reached": reached,
+                "aim": aim,
+                "ours": ours,
+                "theirs": theirs,
+                "profile": profiles[query],
+            }
+            print(f"{query}: {reached} times {peer}, aim {aim}; CPU us per request {ours}, of {peer} {theirs}")
+            print(f"    of ours, under a profiler: {told(profiles[query])}")
+    return below
+
+
+async def profile(command: list[str], query: str, folder: Path, seconds: float) -> dict[str, float]:
+    """Share of a server's CPU time by room and library, while it answers one query over the 16 connections."""
+    target = folder / "profile"
+    with profiling(target), running(command) as peer:
+        await load(peer, query, seconds, Database())
+    return shares_of(target)
 
 
 def http_ratios(results: dict[str, dict[str, Load]]) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:

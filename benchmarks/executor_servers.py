@@ -20,6 +20,7 @@ from strawberry.fastapi import BaseContext, GraphQLRouter
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.executor_data import QUERIES, Ctx, schemas
+from benchmarks.executor_profile import profiled
 
 from fullon_master_api.bus import open_bus
 from fullon_master_api.executor.engine import Engine
@@ -45,7 +46,8 @@ async def run(config: uvicorn.Config) -> None:
         gc.freeze()
         port = server.servers[0].sockets[0].getsockname()[1]
         print(json.dumps({"port": port, "pid": os.getpid()}), flush=True)
-        await asyncio.to_thread(sys.stdin.read)
+        with profiled():
+            await asyncio.to_thread(sys.stdin.read)
         server.should_exit = True
 
 

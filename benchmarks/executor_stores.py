@@ -25,6 +25,7 @@ from strawberry.fastapi import BaseContext, GraphQLRouter
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.executor_profile import profiled
 from benchmarks.executor_queries import ME, OTHER
 
 from fullon_master_api.apis.orm import tables, tables_trading
@@ -172,7 +173,8 @@ async def serve(peer: str, url: str) -> None:
                     await asyncio.sleep(0.01)
                 port = server.servers[0].sockets[0].getsockname()[1]
                 print(json.dumps({"port": port, "pid": os.getpid(), "token": token, "newcomer": newcomer}), flush=True)
-                await asyncio.to_thread(sys.stdin.read)
+                with profiled():
+                    await asyncio.to_thread(sys.stdin.read)
                 server.should_exit = True
 
 
