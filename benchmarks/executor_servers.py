@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import sys
@@ -22,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.executor_data import QUERIES, Ctx, schemas
 from benchmarks.executor_profile import profiled
 
+from fullon_master_api.app import lasting_objects
 from fullon_master_api.bus import open_bus
 from fullon_master_api.executor.engine import Engine
 from fullon_master_api.settings import Settings
@@ -42,11 +42,9 @@ async def run(config: uvicorn.Config) -> None:
         tasks.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.01)
-        gc.collect()
-        gc.freeze()
         port = server.servers[0].sockets[0].getsockname()[1]
-        print(json.dumps({"port": port, "pid": os.getpid()}), flush=True)
-        with profiled():
+        with lasting_objects(), profiled():  # Collected as by `fullon serve`.
+            print(json.dumps({"port": port, "pid": os.getpid()}), flush=True)
             await asyncio.to_thread(sys.stdin.read)
         server.should_exit = True
 
@@ -56,7 +54,7 @@ async def nobody(_headers: Mapping[str, str]) -> None:
 
 
 async def serve_fullon() -> None:
-    """Our transport and executor over rows in memory, as one route of a FastAPI application."""
+    """Our transport and executor over rows in memory, before a FastAPI application and on our server's protocol."""
     engine = Engine(schemas()[0])
     async with open_bus("memory://") as bus, Hub(bus, engine, lambda _principal, _request_id: Ctx()) as hub:
         app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})  # As the gateway's where nothing records.
