@@ -35,6 +35,7 @@ from fullon_master_api.model import Candle, OrderStatus, OrderType, Side, Ticker
 from fullon_master_api.resolvers.context import Context
 from fullon_master_api.schema import build_schema
 from fullon_master_api.settings import Settings
+from fullon_master_api.transport.server import server_config
 
 START_NS = 1_762_776_000_000_000_000
 
@@ -163,8 +164,12 @@ def default_app(gateway: MasterGateway) -> FastAPI:
 
 async def serve(peer: str, url: str) -> None:
     async with opened(url) as (gateway, (token, newcomer)):
-        app = gateway.app if peer == "fullon" else default_app(gateway)
-        config = uvicorn.Config(app, port=0, log_level="error", access_log=False, lifespan="off", http="httptools")
+        if peer == "fullon":  # As `fullon serve` is served; the peer by uvicorn as it comes.
+            config = server_config(gateway.app, uvloop_enabled=True, message_bytes_max=1_000_000)
+            config.port = 0
+        else:
+            app = default_app(gateway)
+            config = uvicorn.Config(app, port=0, log_level="error", access_log=False, lifespan="off", http="httptools")
         server = uvicorn.Server(config)
         with lasting_objects():
             async with asyncio.TaskGroup() as tasks:
