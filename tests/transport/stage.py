@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from socket import SO_RCVBUF, SOL_SOCKET
+from typing import Any, Final
 
 import msgspec
 import strawberry
@@ -391,6 +392,9 @@ async def open_backstage(*, timeout_s: float = 5.0, limits: Limits | None = None
             yield Stage("", bus, hub, engine, outbox, latest, settings, Door())
 
 
+RECEIVE_BYTES: Final = 65_536
+
+
 @dataclass(slots=True)
 class Client:
     """A plain WebSocket client that speaks one of the protocols, word by word."""
@@ -407,6 +411,11 @@ class Client:
                 message: dict[str, Any] = json.loads(await self.socket.recv())
                 if message["type"] != "ka":
                     return message
+
+    def stop_reading(self) -> None:
+        """Leave what comes to the kernel, whose buffer stays small: grown it could hold all that a test sends."""
+        self.socket.transport.pause_reading()
+        self.socket.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, RECEIVE_BYTES)
 
     async def closed(self, timeout_s: float = WITHIN_S) -> tuple[int, str]:
         """Code and reason with which the server closes."""

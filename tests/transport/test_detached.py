@@ -145,7 +145,7 @@ async def test_a_reader_that_stops_is_no_longer_read_and_costs_a_bounded_buffer(
     async with connect(stage, init=None, max_size=None) as client:
         await client.say("subscribe", id="1", payload={"query": TICKER})
         await stage.until(streams=1)
-        client.socket.transport.pause_reading()
+        client.stop_reading()
         connection = next(iter(stage.hub.watched))._link  # type: ignore[attr-defined]
         for number in range(200):
             await stage.publish("BTC/USD", f"{number}" + "x" * 50_000)

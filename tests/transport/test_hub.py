@@ -186,7 +186,7 @@ async def test_a_slow_reader_gets_the_newest_ticker_and_delays_nobody(stage: Sta
     async with connect(stage, init=None, max_size=None) as slow, connect(stage, init=None, max_size=None) as fast:
         for client in (slow, fast):
             await subscribe(stage, client, ticker())
-        slow.socket.transport.pause_reading()
+        slow.stop_reading()
 
         async def read() -> int:
             for count in range(1, 151):
@@ -213,7 +213,7 @@ async def test_a_slow_reader_of_many_symbols_gets_the_newest_of_each_and_a_gap(s
     query = f'subscription {{ tickers({EXCHANGE}, symbols: ["A/B", "C/D"]) {{ gap items {{ symbol last }} }} }}'
     async with connect(stage, init=None, max_size=None) as slow:
         await subscribe(stage, slow, query)
-        slow.socket.transport.pause_reading()
+        slow.stop_reading()
         async with asyncio.timeout(WITHIN_S):
             lasts = {"A/B": await flood(stage, "A/B", count=100), "C/D": await flood(stage, "C/D", count=50)}
             slow.socket.transport.resume_reading()
@@ -231,7 +231,7 @@ async def test_a_slow_reader_of_the_tape_is_ended_and_never_misses_silently(stag
     topic = public_trades_topic("kraken", "BTC/USD")
     async with connect(stage, init=None, max_size=None) as slow:
         await subscribe(stage, slow, query)
-        slow.socket.transport.pause_reading()
+        slow.stop_reading()
         for number in range(300):
             trade = MarketTrade(trade_id=f"{number}:" + "x" * 50_000, event_ns=1, price="1", quantity="1", side=Side.BUY)
             await stage.bus.publish(topic, MarketTrades(exchange="kraken", symbol="BTC/USD", trades=[trade]))
@@ -313,7 +313,7 @@ async def test_a_reader_of_orders_that_stalls_is_ended_with_a_cursor_to_go_on_fr
             await subscribe(stage, client, query)
             await stage.order(7, 1)
             assert (await told(client, "orders"))["number"] == 1
-            client.socket.transport.pause_reading()
+            client.stop_reading()
             for number in range(2, 2_000):
                 await stage.order(7, number)
             async with asyncio.timeout(WITHIN_S):
