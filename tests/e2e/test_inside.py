@@ -285,6 +285,6 @@ def test_a_process_that_serves_is_not_searched_for_garbage_among_what_it_began_w
         during = gc.get_threshold()
 
     assert lasting > 100 * seen
-    assert during > thresholds
+    assert during[2] > thresholds[2]
     assert gc.get_threshold() == thresholds
     assert gc.get_freeze_count() < lasting

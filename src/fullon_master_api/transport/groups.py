@@ -326,6 +326,8 @@ class Group:
                 link.parts_bytes += size
                 if link.parts_bytes > PARTS_BYTES_MAX:
                     link.flush()
+            elif not link.paused and self._rows is rows:
+                link.deliver(rendered, column.members[start + position])
             elif not self._hand_to_one(column.members[start + position], parts, rendered):
                 delivered -= 1
         return delivered
