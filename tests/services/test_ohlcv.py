@@ -91,8 +91,14 @@ async def wait_stored(resources: Resources, number: int, *, within_s: float = WI
 async def assert_equals_the_record(resources: Resources, paper: PaperExchange) -> int:
     """Everything up to now: trades, and the candles that they make. Answers how many trades."""
     number = newest(paper)
-    await wait_stored(resources, number)
     expected = recorded(paper, number)
+
+    async def begun() -> bool:  # What is live may be stored before the history that it follows.
+        found = await stored(resources)
+        return bool(found) and found[0][0] <= expected[0][0]
+
+    await until(begun)
+    await wait_stored(resources, number)
     assert [fact for fact in await stored(resources) if fact[0] <= number] == expected
     minutes: dict[int, list[tuple[Decimal, Decimal]]] = defaultdict(list)
     for trade in paper.tapes[SYMBOL].trades:
