@@ -31,7 +31,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -43,6 +43,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.executor_data import FAULTS, LIMIT, QUERIES, Ctx, schemas
 from benchmarks.executor_hostile import compare_hostile
 from benchmarks.executor_http import Load, compare_memory, compare_stores, http_ratios, install_node
+from benchmarks.executor_profile import profiled, profiling, shares_of, told
 
 from fullon_master_api.executor.engine import Engine
 
@@ -181,6 +182,34 @@ def report(results: dict[str, dict[str, Times]], faults: dict[str, float]) -> di
     return ratios
 
 
+AIMS: Final = {
+    "strawberry": {"Q1": 30.0, "Q2": 30.0, "Q3": 30.0, "Q4": 12.0},
+    "orjson": {"Q1": 1.0, "Q2": 0.125, "Q3": 0.125},
+}
+"""The peer's CPU time over the executor's."""
+
+
+def below_aims(ratios: dict[str, dict[str, float]], folder: Path) -> dict[str, Any]:
+    """Each ratio in process that is below its aim, with where the executor's time goes."""
+    below: dict[str, Any] = {}
+    for peer, aims in AIMS.items():
+        for query, aim in aims.items():
+            reached = ratios[peer][query]
+            if reached < aim:
+                shares = asyncio.run(profile_query(QUERIES[query], folder / "profile"))
+                below[f"{query} {peer}"] = {"reached": reached, "aim": aim, "profile": shares}
+                print(f"{query}: {peer} takes {reached} times the executor's time, aim {aim}; under a profiler: {told(shares)}")
+    return below
+
+
+async def profile_query(text: str, target: Path) -> dict[str, float]:
+    engine = Engine(schemas()[0])
+    with profiling(target), profiled():
+        for _ in range(PROFILED):
+            await engine.execute(engine.prepare(text), None, Ctx())
+    return shares_of(target)
+
+
 def report_http(title: str, results: dict[str, dict[str, Load]]) -> None:
     print(f"over HTTP, {title}, 16 connections: requests a second (median), CPU microseconds of the server per request (least)")
     for query, peers in results.items():
@@ -189,6 +218,7 @@ def report_http(title: str, results: dict[str, dict[str, Load]]) -> None:
             print(f"{query} {name:20} {median(found.rates):10.0f} /s  {min(found.cpu_us):10.1f} us{stored}")
 
 
+PROFILED: Final = 300
 CASES = ("in-process", "memory", "stores", "hostile")
 
 
@@ -232,6 +262,7 @@ def main() -> None:
                 results = asyncio.run(compare(rounds, budget_s, ariadne))
                 said["faults"] = asyncio.run(compare_faults(rounds, budget_s))
                 said["ratios"] |= report(results, said["faults"])
+                said["below_aims_in_process"] = below_aims(said["ratios"], folder)
         missing = ""
         if {"memory", "stores"} & set(cases):
             with parts.part("installing what runs on Node"):
