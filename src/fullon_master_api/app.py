@@ -67,7 +67,7 @@ COLLECT_AFTER: Final = (1_000, 10, 300)
 """New objects after which the youngest are looked through for cycles, and how often that before the older ones, and the oldest.
 
 Python's own are 700 (2,000 from 3.13 on), 10 and 10. Few young objects make each pause short, and the oldest are mostly what
-documents are kept as. With (1,000, 1, 3,000) the pauses are a third as long, but what sockets leave behind is then old at once, and
+documents are kept as. With (1,000, 1, 3,000) the pauses are a third as long, but what sockets leave behind is old at once:
 10,000 that came and went took five times as much memory.
 """
 
