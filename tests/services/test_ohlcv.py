@@ -10,12 +10,15 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from decimal import Decimal
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from fullon_master_api.bus import Delivery, candle_topic, public_trades_topic
 from fullon_master_api.exchanges.paper import GeneratedSource, PaperExchange, PaperOptions, open_paper
+from fullon_master_api.exchanges.paper.events import Opened
 from fullon_master_api.model import CandleEvent, MarketTrades, ServiceName, ServiceState, Timeframe
 from fullon_master_api.services.board import FeedBoard
 from fullon_master_api.services.ohlcv import OhlcvService
@@ -255,20 +258,57 @@ async def test_candles_of_wider_timeframes_are_told_as_they_are_stored(tmp_path:
             assert Decimal(newest_stored.volume) >= Decimal(last.volume)
 
 
-async def test_a_quiet_minute_is_closed_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Ending(GeneratedSource, frozen=True, kw_only=True):
+    """A market whose trades end for good, in the middle of a minute."""
+
+    trading_s: float = 3.0
+
+    def open(self) -> Opened:
+        opened = super().open()
+        assert self.start_ns is not None
+        end_ns = self.start_ns + int(self.trading_s * 1e9)
+        return structs.replace(opened, future=takewhile(lambda event: event.at_ns < end_ns, opened.future))
+
+
+def ending(second: int) -> Ending:
+    """A market that trades for the last time soon after this second of the minute before this one."""
+    start_ns = (time.time_ns() // MINUTE_NS - 1) * MINUTE_NS + second * 1_000_000_000
+    return Ending(symbols=(SYMBOL,), history_hours=0.02, updates_per_s=4.0, speed=1.0, start_ns=start_ns)
+
+
+async def newest_is_final(resources: Resources) -> bool:
+    candles = (await resources.ohlcv.candles([KEY], Timeframe.MINUTE_1, limit=5))[0]
+    return candles[-1].final
+
+
+async def ended(paper: PaperExchange) -> None:
+    """Until the market's last trade has happened."""
+    seen = -1
+    while seen != newest(paper):
+        seen = newest(paper)
+        await asyncio.sleep(2.0)
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_quiet_minute_is_closed_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, away: bool) -> None:
     monkeypatch.setattr("fullon_master_api.services.tape_writer.GRACE_NS", 100_000_000)
-    start_ns = time.time_ns() // MINUTE_NS * MINUTE_NS + 55_000_000_000  # Trades stop soon after this minute's end.
-    generated = source(history_hours=0.02, speed=1.0, start_ns=start_ns)
-    async with staged(tmp_path, generated) as (resources, paper), collecting(resources):
+    async with staged(tmp_path, ending(second=50)) as (resources, paper), collecting(resources):
+        await ended(paper)
         await assert_equals_the_record(resources, paper)
-        paper.faults.stalled = True
-        paper.faults.maintenance = True
+        paper.faults.maintenance = away
+        await until(lambda: newest_is_final(resources), within_s=WITHIN_S)
 
-        async def closed() -> bool:
-            candles = (await resources.ohlcv.candles([KEY], Timeframe.MINUTE_1, limit=5))[0]
-            return candles[-1].final
 
-        await until(closed, within_s=60.0 + WITHIN_S)  # The next minute's end, where starting took long.
+async def test_a_minute_left_open_is_closed_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fullon_master_api.services.tape_writer.GRACE_NS", 3600 * 1_000_000_000)
+    async with staged(tmp_path, ending(second=20)) as (resources, paper):
+        async with collecting(resources):
+            await ended(paper)
+            await assert_equals_the_record(resources, paper)
+        assert not await newest_is_final(resources)
+        monkeypatch.setattr("fullon_master_api.services.tape_writer.GRACE_NS", 100_000_000)
+        async with collecting(resources):
+            await until(lambda: newest_is_final(resources), within_s=WITHIN_S)
 
 
 async def test_trades_are_read_over_rest_where_they_cannot_be_streamed(tmp_path: Path) -> None:

@@ -285,8 +285,8 @@ class LiveAccount:
         record = Balances(ex_id=ex_id, balances=balances, updated_ns=now_ns)
         try:
             await self._with.orm.events.append(account_topic(ex_id), "balances", record, fence=fence)
-            await self._with.cache.accounts.set_balances(ex_id, balances, updated_ns=now_ns, fence=fence)
             await self._keep_trail(balances)
+            await self._with.cache.accounts.set_balances(ex_id, balances, updated_ns=now_ns, fence=fence)
         except Unavailable as away:
             self._told = self._trail = None
             self._gauge.failed(away.message)

@@ -113,6 +113,13 @@ class TapeWriter:
         """Tell trades that are not stored, because this exchange's own candles are."""
         await self._tell(trades, [])
 
+    async def find_open(self) -> None:
+        """Learn from the store which candle an earlier connection left open: its minute may end without another trade."""
+        found = await self._patiently(lambda: self._ohlcv.candles([self._key], Timeframe.MINUTE_1, limit=1))
+        newest = found[0][-1] if found and found[0] else None
+        if newest is not None and not newest.final:
+            self._open_ns = newest.opened_ns
+
     async def close_quiet(self) -> None:
         """Close the open candle when the exchange's clock has left its minute and no trade of the next one came."""
         if self._open_ns is None or self.close_in_s() > 0:

@@ -98,6 +98,7 @@ class TradeCollector:
         silence, retry = Backoff(first_s=self._poll_s, max_s=max(900.0, self._poll_s)), Backoff(first_s=0.5, max_s=30.0)
         look_at = time.monotonic() + (self._poll_s if self._streams else 0.0)
         group_at = 0.0
+        await self._writer.find_open()
         while True:
             came = await pause(self._wake, min(max(0.0, look_at - time.monotonic()), self._writer.close_in_s()))
             if came and (wait_s := group_at - time.monotonic()) > 0:
@@ -112,7 +113,7 @@ class TradeCollector:
                 await self._advance()
             except (ExchangeUnavailable, ExchangeRefused) as error:
                 self._gauge.failed(error.message)
-                await asyncio.sleep(retry.next_s())
+                await self._rest(retry.next_s())
                 self._wake.set()
                 continue
             if retry.failures:
@@ -122,6 +123,13 @@ class TradeCollector:
                 silence.reset()
             if silent or (came and self._tape.numbered):
                 look_at = time.monotonic() + (silence.next_s() if silent and self._streams else self._poll_s)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait, and close the minute that ends meanwhile: an exchange that does not answer is no reason to leave it open."""
+        end = time.monotonic() + seconds
+        while (left_s := end - time.monotonic()) > 0:
+            await asyncio.sleep(min(left_s, self._writer.close_in_s()))
+            await self._writer.close_quiet()
 
     async def _advance(self) -> None:
         """One step: what came is stored as far as it connects, and the history is asked for what does not."""
