@@ -8,7 +8,6 @@ from copy import copy
 from typing import Any, Final, Generic, TypeVar
 
 from graphql import (
-    ASTValidationRule,
     DocumentNode,
     FieldNode,
     GraphQLError,
@@ -19,24 +18,18 @@ from graphql import (
     OperationType,
     Source,
     Token,
-    ValidationContext,
-    Visitor,
     parse,
-    specified_rules,
-    validate,
 )
 from graphql.execution.values import VariableValues
 from graphql.language.parser import Parser
-from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
-from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from fullon_master_api.executor.answers import DocumentError, coded, refusal
 from fullon_master_api.executor.limits import CostModel, Limits, check_shape, check_size
 from fullon_master_api.executor.plan import Planner, Plans
 from fullon_master_api.executor.reading import Reader
+from fullon_master_api.executor.validation import validated
 
 NO_VARIABLES: Final = VariableValues({}, {})
-RULES: Final = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 ERRORS_MAX: Final = 20
 VALUES_PRINTED_MAX: Final = 30
 SUGGESTED_TEXT_MAX: Final = 2_500
@@ -257,23 +250,6 @@ class Documents:
             if "Parsing aborted" in error.message:
                 raise DocumentError([refusal("TOO_LARGE", f"the document has more than {tokens_max} tokens")]) from None
             raise DocumentError([coded(error, "PARSE_FAILED")]) from None
-
-
-def validated(schema: GraphQLSchema, document: DocumentNode, errors_max: int, *, hide_suggestions: bool) -> list[GraphQLError]:
-    """The errors of a document by all rules. The rules hold themselves by what they remember, and are let go like the tokens."""
-    made: list[Visitor] = []
-
-    def remembered(rule: type[ASTValidationRule]) -> Any:
-        def make(context: ValidationContext) -> Visitor:
-            made.append(rule(context))
-            return made[-1]
-
-        return make
-
-    errors = validate(schema, document, [remembered(rule) for rule in RULES], errors_max, hide_suggestions=hide_suggestions)
-    for visitor in made:
-        vars(visitor).clear()
-    return errors
 
 
 def unlink_tokens(first: Token) -> None:

@@ -90,6 +90,19 @@ class FinishingProtocol(HttpToolsProtocol):
         self.cycle = cycle
         self._start_asgi_task(cycle, self.app)
 
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        self._let_go()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Hold nothing that holds this: it is freed with its connection, and need not wait for Python's collector."""
+        nothing: Any = None
+        self.parser = self.cycle = nothing
+
     def _is_plain(self) -> bool:
         parser, before = self.parser, self.cycle
         return (

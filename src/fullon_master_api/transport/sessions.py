@@ -363,9 +363,11 @@ class Stream:
 
     def stop(self) -> None:
         """End without a word: the client asked for it, or is gone."""
-        if self._session._streams.get(self._id) is self:
-            del self._session._streams[self._id]
+        if self._session._streams.get(self._id) is not self:
+            return
+        del self._session._streams[self._id]
         self.member.leave()
+        del self.member  # The two hold each other, and would wait for Python's collector.
         if self.task is not None and self.task is not asyncio.current_task():
             self.task.cancel()
 
