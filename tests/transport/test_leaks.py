@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
+from collections import Counter
 from contextlib import suppress
 
+import httpx
 import websockets
 from websockets.typing import Subprotocol
 
+from fullon_master_api.transport.detached import Connection
+from fullon_master_api.transport.finishing import FinishingCycle, FinishingProtocol
+from fullon_master_api.transport.groups import Member
 from fullon_master_api.transport.links import Reader, Rendered
+from fullon_master_api.transport.sessions import Session, Stream
 from tests.transport.stage import WITHIN_S, Stage, open_backstage, open_stage, principal
 from tests.transport.test_sharing import Book
 
@@ -56,26 +62,59 @@ async def test_an_event_leaves_nothing_behind() -> None:
         assert grown / EVENTS < 20
 
 
-async def test_a_client_that_came_and_went_leaves_nothing_behind() -> None:
-    start = (
-        '{"type":"subscribe","id":"1","payload":{"query":"subscription { ticker(exchange: \\"k\\", symbol: \\"X\\") { last } }"}}'
+START = '{"type":"subscribe","id":"1","payload":{"query":"subscription { ticker(exchange: \\"k\\", symbol: \\"X\\") { last } }"}}'
+
+
+async def visit(stage: Stage) -> None:
+    async with websockets.connect(stage.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")]) as socket:
+        await socket.send('{"type":"connection_init","payload":{"token":"user:1"}}')
+        await socket.recv()
+        await socket.send(START)
+        socket.transport.abort()
+
+
+async def visits(stage: Stage, count: int) -> None:
+    for _ in range(count):
+        with suppress(websockets.ConnectionClosed):
+            await visit(stage)
+    async with asyncio.timeout(WITHIN_S):
+        while stage.hub.figures.sockets:
+            await asyncio.sleep(0.01)
+
+
+def living() -> Counter[str]:
+    """How many there are of what a connection is made of."""
+    found = Counter(type(each) for each in gc.get_objects())
+    return Counter(
+        {kind.__name__: found[kind] for kind in (FinishingProtocol, FinishingCycle, Connection, Session, Stream, Member)}
     )
 
-    async def visit(stage: Stage) -> None:
-        async with websockets.connect(stage.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")]) as socket:
-            await socket.send('{"type":"connection_init","payload":{"token":"user:1"}}')
-            await socket.recv()
-            await socket.send(start)
-            socket.transport.abort()
 
-    async def visits(stage: Stage, count: int) -> None:
-        for _ in range(count):
-            with suppress(websockets.ConnectionClosed):
-                await visit(stage)
-        async with asyncio.timeout(WITHIN_S):
-            while stage.hub.figures.sockets:
-                await asyncio.sleep(0.01)
+async def test_a_connection_that_ended_is_freed_without_a_collection() -> None:
+    async def posts(stage: Stage) -> None:
+        async with httpx.AsyncClient() as http:
+            for _ in range(3):
+                assert (await http.post(stage.url, json={"query": "{ __typename }"})).status_code == 200
 
+    async def freed() -> None:
+        while living() - before:
+            await asyncio.sleep(0.05)
+
+    async with open_stage() as stage:
+        gc.collect()
+        gc.disable()
+        before = living()
+        try:
+            for _ in range(5):
+                await posts(stage)
+            await visits(stage, 20)
+            async with asyncio.timeout(WITHIN_S):
+                await freed()
+        finally:
+            gc.enable()
+
+
+async def test_a_client_that_came_and_went_leaves_nothing_behind() -> None:
     async with open_stage() as stage:
         await visits(stage, 50)
         gc.collect()
