@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
@@ -14,14 +14,19 @@ from typing import Any
 
 import orjson
 import pytest
+from graphql import GraphQLObjectType, get_named_type, is_leaf_type
 from sqlalchemy import event
 from sqlalchemy.engine import Engine as SqlEngine
 
 from fullon_master_api.app import MasterGateway, lasting_objects, open_gateway
 from fullon_master_api.demo import open_demo, paper_source, symbols_without_ticker
 from fullon_master_api.errors import CacheUnavailable, GatewayError, StoreUnavailable
+from fullon_master_api.executor.engine import Engine
 from fullon_master_api.model import DesiredState, Principal, Role, Scope, Ticker
 from fullon_master_api.resolvers.context import Context
+from fullon_master_api.resolvers.identity import read_global_id
+from fullon_master_api.schema import build_schema
+from fullon_master_api.tracing import noted_statements
 from tests.apis.cache.records import balance, position, tick
 
 MARKETS = """
@@ -288,3 +293,71 @@ def test_a_process_that_serves_is_not_searched_for_garbage_among_what_it_began_w
     assert during[2] > thresholds[2]
     assert gc.get_threshold() == thresholds
     assert gc.get_freeze_count() < lasting
+
+
+async def test_node_and_entities_read_what_is_selected_of_each_type(tmp_path: Path) -> None:
+    some = "{ __typename id ... on User { name } ... on Bot { name user { mail } } ... on Symbol { base } }"
+    asking = (
+        f"query($r: [_Any!]!, $bot: ID!) {{ _entities(representations: $r) {some.replace('id ', '')} node(id: $bot) {some} }}"
+    )
+    ids = "{ me { id name bots(first: 1) { nodes { id name user { mail } } } } }"
+    async with gateway_of(tmp_path) as gateway:
+        me = (await ask(gateway, ids, uid=2))["data"]["me"]
+        bot = me["bots"]["nodes"][0]
+        kraken = {"__typename": "Symbol", "symbol": "BTC/USD", "exchange": {"name": "kraken"}}
+        asked = [{"__typename": "User", "id": me["id"]}, {"__typename": "Bot", "id": bot["id"]}, kraken]
+        engine = Engine(build_schema(federated=True))
+        principal = Principal(uid=2, mail="x@y", role=Role.USER, scopes=frozenset(Scope))
+        with noted_statements() as notes:
+            answer = await engine.execute(
+                engine.prepare(asking), {"r": asked, "bot": bot["id"]}, Context(gateway.stores, principal, "test")
+            )
+        engine.close()
+
+    found = orjson.loads(answer.body)
+    mine = {"__typename": "Bot", "name": bot["name"], "user": bot["user"]}
+    assert found["data"]["_entities"] == [
+        {"__typename": "User", "name": me["name"]}, mine, {"__typename": "Symbol", "base": "BTC"},
+    ]  # fmt: skip
+    assert found["data"]["node"] == mine | {"id": bot["id"]}
+    read = [note.sql.partition("FROM")[0] for note in notes if note.sql.startswith("SELECT")]
+    assert len(read) >= 4
+    assert sum("name" in columns for columns in read) >= 3
+    for column in ("phone", "created_at", "timestamp", "dry_run", "quote", "updatable", "backtest"):
+        assert not [columns for columns in read if column in columns], column
+
+
+def ids_in(answer: Any) -> Iterator[str]:
+    if isinstance(answer, dict):
+        if "id" in answer:
+            yield answer["id"]
+        answer = list(answer.values())
+    for part in answer if isinstance(answer, list) else ():
+        yield from ids_in(part)
+
+
+async def test_each_field_of_an_entity_is_what_graphql_core_answers_from_the_whole_record(tmp_path: Path) -> None:
+    ids = """{ me { id exchangeAccounts { id exchange { id } } bots(first: 2) { nodes { id strategies { id template { id }
+      feeds { id symbol { id } } } orders(first: 3) { nodes { id dryTrades { id } } } } } } }"""
+    schema = build_schema(federated=True)
+    principal = Principal(uid=2, mail="x@y", role=Role.USER, scopes=frozenset(Scope))
+    async with gateway_of(tmp_path) as gateway:
+        context = Context(gateway.stores, principal, "test")
+        by_kind: dict[str, list[dict[str, str]]] = defaultdict(list)
+        for text in dict.fromkeys(ids_in(await ask(gateway, ids, uid=2))):
+            kind, _number = read_global_id(text) or ("", 0)
+            by_kind[kind].append({"__typename": kind, "id": text})
+        engine = Engine(schema)
+        for kind, asked in by_kind.items():
+            type_ = schema._schema.type_map[kind]
+            assert isinstance(type_, GraphQLObjectType)
+            for name, field in type_.fields.items():
+                if not is_leaf_type(get_named_type(field.type)) or field.args:
+                    continue
+                query = f"query($r: [_Any!]!) {{ _entities(representations: $r) {{ ... on {kind} {{ {name} }} }} }}"
+                answer = await engine.execute(engine.prepare(query), {"r": asked}, context)
+                whole = await schema.execute(query, {"r": asked}, context_value=context)
+                assert whole.errors is None
+                assert orjson.loads(answer.body) == {"data": orjson.loads(orjson.dumps(whole.data))}, (kind, name)
+        engine.close()
+    assert len(by_kind) >= 9

@@ -21,6 +21,7 @@ PLAN: Final = "fullon.executor"
 WANTED: Final = "wanted"
 """Keyword-only parameter by which a resolver is told which attributes of its rows will be read: `model.Wanted`, or None for all.
 
+Where the field's type is an interface or a union it is a callable that answers this for the name of an object type.
 It is no GraphQL argument. What is read is what is selected, and what resolvers of the rows below say they read (`reads`).
 """
 HANDED_ON: Final = "fullon.handed_on"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from inspect import iscoroutinefunction, signature
 from typing import Any, Final
 
@@ -144,10 +145,7 @@ class Plan:
 
     def level(self, item: Field, concrete: GraphQLObjectType) -> Level:
         """What the field selects on values of a concrete type."""
-        level = item.levels.get(concrete.name)
-        if level is None:
-            level = item.levels[concrete.name] = self.making.sublevel(concrete, item.details)
-        return level
+        return self.making.level_of(concrete, item.levels, item.details)
 
     def levels(self, item: Field) -> list[Level]:
         """What the field selects on each type that its values may have."""
@@ -286,6 +284,17 @@ class _Making:
                 fields.append(self.field(key, type_, definition, details))
         return Level(type_, fields)
 
+    def level_of(self, type_: GraphQLObjectType, levels: dict[str, Level], details: list[FieldDetails]) -> Level:
+        """What a field selects on values of a concrete type, of its levels so far."""
+        level = levels.get(type_.name)
+        if level is None:
+            level = levels[type_.name] = self.sublevel(type_, details)
+        return level
+
+    def wanted_of(self, levels: dict[str, Level], details: list[FieldDetails], name: str) -> Wanted | None:
+        """The attributes that are read of rows of the object type of that name; None where it could be any."""
+        return _wanted(self.level_of(self.planner._core.type_map[name], levels, details))  # type: ignore[arg-type]
+
     def sublevel(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> Level:
         core = self.planner._core
         collected = collect_subfields(core, self.fragments, self.values, self.operation, type_, details)
@@ -309,7 +318,10 @@ class _Making:
                 made.ending = level
             if way.wants:
                 made.told = {WANTED: _wanted(level)}
-                made.arguments = None if made.arguments is None else {**made.arguments, **made.told}
+        elif way.wants and is_abstract_type(named):  # The rows' types are known to the resolver alone, before it reads them.
+            made.told = {WANTED: partial(self.wanted_of, made.levels, details)}
+        if made.told and made.arguments is not None:
+            made.arguments = {**made.arguments, **made.told}
         return made
 
     def constant_arguments(self, way: Way, definition: GraphQLField, node: FieldNode) -> Mapping[str, Any] | None:
