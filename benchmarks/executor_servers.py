@@ -56,7 +56,7 @@ async def nobody(_headers: Mapping[str, str]) -> None:
 async def serve_fullon() -> None:
     """Our transport and executor over rows in memory, before a FastAPI application and on our server's protocol."""
     engine = Engine(schemas()[0])
-    async with open_bus("memory://") as bus, Hub(bus, engine, lambda _principal, _request_id: Ctx()) as hub:
+    async with open_bus("memory://") as bus, Hub(bus, engine, lambda _principal, _request_id, _address: Ctx()) as hub:
         app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})  # As the gateway's where nothing records.
         make_context = hub.make_context
         routes = graphql_routes(engine, hub, nobody, make_context, Settings(_env_file=None, requests_per_minute_per_address=0))

@@ -24,7 +24,7 @@ from fullon_master_api.executor.emission import Objects
 from fullon_master_api.executor.explain import explain, explanation
 from fullon_master_api.executor.ftv1 import trace_of
 from fullon_master_api.executor.incremental import run_incrementally
-from fullon_master_api.executor.limits import STRAWBERRY, Limits
+from fullon_master_api.executor.limits import STRAWBERRY, Limits, check_variables
 from fullon_master_api.executor.outcomes import OutOfTime, within
 from fullon_master_api.executor.plan import Planner
 from fullon_master_api.executor.run import Frame
@@ -195,6 +195,8 @@ class Engine:
         key = (tuple(given.items()), kinds) if small else None
         if key is not None and prepared.coerced is not None and prepared.coerced[0] == key:
             return prepared.coerced[1]
+        if not small:
+            check_variables(self.schema._schema, prepared.operation, given, self.limits.variable_values_max)
         definitions = prepared.operation.variable_definitions or ()
         values = get_variable_values(self.schema._schema, definitions, given, VARIABLE_ERRORS_MAX, hide_suggestions=True)
         if isinstance(values, list):

@@ -102,13 +102,13 @@ def leaf_of(type_: GraphQLLeafType) -> Leaf:
 TEXT_LINES: Final = ("if type({v}) is not str: {v} = {c}({v})",)
 
 
-# decimal_text() without the call: text with one of these letters is not plain yet.
+# decimal_text() without the call: what has an exponent or no finite value is not plain yet.
 DECIMAL_LINES: Final = (
-    "if type({v}) is not str:",
-    "    if type({v}) is Decimal:",
-    "        text = str({v})",
-    "        {v} = decimal_text({v}) if 'E' in text or 'N' in text or 'y' in text else text",
-    "    else: {v} = {c}({v})",
+    "kind = type({v})",
+    "if kind is Decimal:",
+    "    text = str({v})",
+    "    {v} = decimal_text({v}) if 'E' in text or not {v}.is_finite() else text",
+    "elif kind is not str: {v} = {c}({v})",
 )
 
 
@@ -154,11 +154,11 @@ def _instant_leaf(coerce: Callable[[Any], Any]) -> Leaf:
 
     # The encoder writes an instant in UTC as datetime_text() does, except that it never leaves out the last three decimals.
     lines = (
-        "if type({v}) is not str:",
-        "    if type({v}) is datetime:",
-        "        if {v}.tzinfo is not UTC or ({v}.microsecond and {v}.microsecond % 1000 == 0): {v} = datetime_text({v})",
-        "    elif type({v}) is int: {v} = {e}_known({v}) or {e}_text({v})",
-        "    else: {v} = {c}({v})",
+        "kind = type({v})",
+        "if kind is datetime:",
+        "    if {v}.tzinfo is not UTC or ({v}.microsecond and {v}.microsecond % 1000 == 0): {v} = datetime_text({v})",
+        "elif kind is int: {v} = {e}_known({v}) or {e}_text({v})",
+        "elif kind is not str: {v} = {c}({v})",
     )
     names = {"{e}_known": known.get, "{e}_text": text, "datetime": datetime, "datetime_text": datetime_text, "UTC": UTC}
     return Leaf(coerce, lines, column, names)

@@ -15,13 +15,18 @@ from graphql import (
     GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
+    ListTypeNode,
+    NamedTypeNode,
+    NonNullTypeNode,
     OperationDefinitionNode,
     SelectionNode,
     SelectionSetNode,
+    TypeNode,
     VariableDefinitionNode,
     VariableNode,
     get_named_type,
     is_composite_type,
+    is_input_object_type,
     is_list_type,
     is_non_null_type,
 )
@@ -31,6 +36,7 @@ from fullon_master_api.executor.answers import DocumentError, refusal
 from fullon_master_api.executor.fields import answered
 from fullon_master_api.executor.overlaps import check_definitions, check_repeats, count_values
 
+OBJECT_VALUES: Final = 20
 SIZE_ARGUMENTS: Final = ("first", "last", "limit")
 STRAWBERRY: Final = "strawberry-definition"
 
@@ -50,6 +56,8 @@ class Limits:
     fragments_max: int = 300
     values_max: int = 500
     """Items of lists and fields of objects that are written in the document; variables are not counted."""
+    variable_values_max: int = 25_000
+    """The same of the variables, and each input object there as `OBJECT_VALUES` more: about 2 and 100 microseconds to convert."""
     passes_max: int = 1_500
     """Operations times fragments: validation looks for variables in every fragment, once for each operation."""
     pairs_max: int = 2_000
@@ -90,6 +98,28 @@ class Definition:
     aliases: int
     directives: int
     spreads: tuple[tuple[str, int], ...]
+
+
+def check_variables(schema: GraphQLSchema, operation: OperationDefinitionNode, given: Mapping[str, Any], most: int) -> None:
+    """Refuse variables that would take long to convert, before that is begun. What is inside a custom scalar is not converted."""
+    left = most
+    for definition in operation.variable_definitions or ():
+        waiting = [given.get(definition.variable.name.value)]
+        type_: TypeNode = definition.type
+        while isinstance(type_, NonNullTypeNode | ListTypeNode):
+            type_ = type_.type
+        deep = isinstance(type_, NamedTypeNode) and is_input_object_type(schema.get_type(type_.name.value))
+        while waiting and left >= 0:
+            value = waiting.pop()
+            if type(value) is list:
+                left -= len(value)
+                waiting += value if left >= 0 else ()
+            elif deep and type(value) is dict:
+                left -= len(value) + OBJECT_VALUES
+                waiting += value.values() if left >= 0 else ()
+        if left < 0:
+            told = f"the variables hold more than {most} values, an object counted as {OBJECT_VALUES}: send fewer at once"
+            raise DocumentError([refusal("TOO_LARGE", told, definition)])
 
 
 def check_size(text: str, limits: Limits) -> None:

@@ -217,14 +217,15 @@ class Frame:
 
 def _build_repeated(build: Callable[..., None], rows: list[Any]) -> list[Any]:
     """The objects of rows of which most come again and again, as the symbol of many orders; nothing where it is not so."""
-    distinct = {id(row): row for row in rows}
+    ids = list(map(id, rows))
+    distinct = dict(zip(ids, rows, strict=True))
     if 2 * len(distinct) > len(rows):
         return []
     built = built_at_once(build, list(distinct.values()), ())
     if built is None:
         return []
     made = dict(zip(distinct, built, strict=True))
-    return [made[id(row)] for row in rows]
+    return list(map(made.__getitem__, ids))
 
 
 def _attributes(rows: list[Any], item: Field) -> list[Any]:
