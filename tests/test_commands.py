@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from fullon_master_api.apis.orm import Secrets, open_orm
 from fullon_master_api.auth.jwt import Signer
-from fullon_master_api.auth.totp import totp_code, totp_matches
+from fullon_master_api.auth.totp import totp_code, totp_step
 from fullon_master_api.cli import cli
 from fullon_master_api.errors import Unavailable
 from fullon_master_api.settings import Settings
@@ -101,6 +101,16 @@ def test_users_are_added_listed_changed_and_switched_off(tmp_path: Path) -> None
     assert (missing.exit_code, "no user" in missing.stderr) == (1, True)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX has such permissions")
+def test_a_folder_that_is_made_for_the_data_is_its_owners_alone(tmp_path: Path) -> None:
+    made = tmp_path / "new" / "data"
+
+    fullon("user", "add", "ada@fullon", "--password", "first password", folder=made)
+
+    assert (made / "fullon.db").exists()
+    assert made.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_second_factor_is_set_and_taken_away(tmp_path: Path) -> None:
     fullon("user", "add", "ada@fullon", "--password", "first password", folder=tmp_path)
     shown = fullon("user", "totp", "ada@fullon", folder=tmp_path).stdout
@@ -114,7 +124,7 @@ def test_a_second_factor_is_set_and_taken_away(tmp_path: Path) -> None:
             return found.totp_secret
 
     assert asyncio.run(kept()) == secret
-    assert totp_matches(secret, totp_code(secret, 7), 7 * 30)
+    assert totp_step(secret, totp_code(secret, 7), 7 * 30) == 7
     assert "no second factor" in fullon("user", "totp", "ada@fullon", "--off", folder=tmp_path).stdout
     assert asyncio.run(kept()) == ""
 

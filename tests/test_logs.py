@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import structlog
 
-from fullon_master_api.logs import configure_logs, get_logger
+from fullon_master_api.logs import TELLING, configure_bare_logs, configure_logs, get_logger
 
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
     root, ours = logging.getLogger(), structlog.get_config()
     handlers, level = root.handlers[:], root.level
-    names = ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic", "sqlalchemy", "ccxt")
+    names = {"uvicorn", "uvicorn.error", "uvicorn.access", "alembic", "sqlalchemy", "ccxt", *TELLING}
     libraries = [(logger, logger.handlers[:], logger.propagate, logger.level) for logger in map(logging.getLogger, names)]
     yield
     for handler in root.handlers:
@@ -83,6 +83,38 @@ def test_an_error_is_written_with_its_traceback(capsys: pytest.CaptureFixture[st
         get_logger("fullon.test").exception("feed.failed")
     event = json.loads(capsys.readouterr().err)
     assert event["exception"].splitlines()[-1] == "ValueError: half a message"
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+@pytest.mark.parametrize("name", ["ccxt.base.exchange", "aiosqlite", "sqlalchemy.engine.Engine", "websockets.client", "asyncpg"])
+def test_what_libraries_say_below_a_warning_is_not_written_since_it_holds_what_they_send(
+    name: str, level: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs(level=level, json=True, colors=False)
+
+    logging.getLogger(name).debug("headers %s", {"API-Sign": "hunter2"})
+    logging.getLogger(name).info("values %s", ("hunter2",))
+    logging.getLogger(name).warning("connection lost")
+    get_logger("fullon.test").info("ours")
+
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["connection lost", "ours"]
+
+
+def test_a_program_that_set_up_no_logs_is_shown_no_locals_of_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    def log_in(password: str) -> None:
+        raise ValueError(f"{len(password)} characters")
+
+    structlog.reset_defaults()
+    configure_bare_logs()
+    try:
+        log_in("hunter" * 2)  # Spelled so that the line itself does not show it.
+    except ValueError:
+        get_logger("fullon.test").exception("login.failed", api_key="hunter3")
+
+    shown = capsys.readouterr().out
+    assert "12 characters" in shown
+    assert "hunterhunter" not in shown
+    assert "hunter3" not in shown
 
 
 def test_the_file_gets_json_even_when_the_console_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,12 +30,12 @@ from fullon_master_api.bus import DISCONNECTS_TOPIC, Bus, open_bus
 from fullon_master_api.bus.connection import RedisOptions
 from fullon_master_api.errors import Forbidden, Unauthenticated
 from fullon_master_api.executor.engine import Engine, Limits
-from fullon_master_api.logs import get_logger
+from fullon_master_api.logs import configure_bare_logs, get_logger
 from fullon_master_api.model import Bot, Disconnect, ExchangeAccount, Principal, Record, Role, ServiceName
 from fullon_master_api.resolvers.context import Context, Stores
 from fullon_master_api.rest import cache as rest_cache
 from fullon_master_api.rest.auth import auth_router
-from fullon_master_api.rest.edge import Edge
+from fullon_master_api.rest.edge import Edge, Sockets
 from fullon_master_api.rest.faults import ANSWERS, install_faults
 from fullon_master_api.rest.health import health_router
 from fullon_master_api.rest.metrics import metrics_router
@@ -117,8 +117,8 @@ class MasterGateway:
         key = headers.get(self.settings.api_key_header_name.lower())
         return await self.stores.sessions.authenticate(headers.get("authorization"), key)
 
-    def _context(self, principal: Principal | None, request_id: str) -> Context:
-        return Context(self.stores, principal, request_id)
+    def _context(self, principal: Principal | None, request_id: str, address: str) -> Context:
+        return Context(self.stores, principal, request_id, address)
 
     async def _page(self, request: Request, visitor: Principal | None) -> Response:
         """GraphiQL for whom the settings name; a login for who may still turn out to be one of them."""
@@ -171,6 +171,7 @@ class MasterGateway:
             foreign_path=GRAPHQL_PATH,
             rates=rates,
             limited_prefix=settings.api_prefix,
+            sockets=self._sockets(),
         )
         app.add_middleware(SecureHeaders, hsts_max_age_s=settings.hsts_max_age_s)
         if settings.cors_origins:
@@ -183,6 +184,18 @@ class MasterGateway:
             )
         if is_recording():
             app.add_middleware(CallerTraces)
+
+    def _sockets(self) -> Sockets:
+        settings = self.settings
+        return Sockets(
+            admit=partial(
+                self.hub.admit, most=settings.socket_connections_max, most_of_one=settings.socket_connections_per_address_max
+            ),
+            dismiss=self.hub.dismiss,
+            users=self.hub.users,
+            of_user_max=settings.socket_connections_per_user_max,
+            origins=settings.cors_origins,
+        )
 
     def _graphql_routes(self, rates: Rates) -> GraphqlRoutes:
         page = self._page if self.settings.graphiql != "nobody" else None
@@ -241,6 +254,7 @@ def lasting_objects() -> Iterator[None]:
 @asynccontextmanager
 async def open_gateway(settings: Settings) -> AsyncIterator[MasterGateway]:
     """Open everything in its order and close it in the opposite one. Raises what keeps a store from being opened."""
+    configure_bare_logs()
     record_as_set_up()
     async with AsyncExitStack() as stack:
         redis = RedisOptions(
@@ -293,9 +307,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[MasterGateway]:
         )
         engine = Engine(build_schema(federated=settings.federation_enabled), limits)
         stack.callback(engine.close)
-        hub = await stack.enter_async_context(
-            Hub(bus, engine, lambda principal, request_id: Context(stores, principal, request_id))
-        )
+        hub = await stack.enter_async_context(Hub(bus, engine, partial(Context, stores)))
         stack.enter_context(bus.listen(DISCONNECTS_TOPIC, lambda _topic, told: close_sockets(hub, told)))
         await make_admin(stores, settings.admin_mail)
         yield MasterGateway(settings, stores, resources, hub, engine, supervisor)

@@ -334,6 +334,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def start_logs(settings: Settings) -> None:
+    """As the settings `LOG_*` say."""
     from fullon_master_api.logs import configure_logs
 
     configure_logs(

@@ -51,7 +51,7 @@ def demo_secrets(folder: Path) -> DemoSecrets:
         paper_key=secrets.token_hex(16),
         paper_secret=base64.b64encode(secrets.token_bytes(64)).decode(),
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         out.write(msgspec.json.encode(made))
     return made

@@ -140,6 +140,6 @@ async def store() -> AsyncIterator[Orm]:
 
     settings = Settings()
     if settings.orm_url.startswith("sqlite"):
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with open_orm(settings.orm_url) as orm:
         yield orm

@@ -45,7 +45,7 @@ async def _import(
 
     plan = ImportPlan(exchange=exchange, symbol=symbol, timeframe=frame_of(timeframe), side=side)
     settings = Settings()
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with open_ohlcv(settings.ohlcv_url) as store:
         with shown(f"importing {file.name}") as bar:
             report = await import_file(store, file, plan, dry_run=dry_run, restart=restart, progress=told_to(bar))

@@ -13,6 +13,8 @@ from typing import Any, Final
 import structlog
 
 SECRET_WORDS: Final = re.compile(r"(password|secret|token|authorization|api_?key|cookie|f2a)", re.IGNORECASE)
+TELLING: Final = ("ccxt", "aiosqlite", "asyncpg", "sqlalchemy", "websockets", "aiohttp", "redis")
+"""Libraries whose words below a warning hold what they send: signed headers, tokens of sockets, statements with their values."""
 SIZES: Final = {"KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 
 Logger = structlog.stdlib.BoundLogger
@@ -40,6 +42,21 @@ def _blanked(key: object, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_blanked("", item) for item in value]
     return value
+
+
+def configure_bare_logs() -> None:
+    """For a program that set up no logs before it opened the gateway: structlog's own way shows the locals of each traceback."""
+    if not structlog.is_configured():
+        render = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        structlog.configure(
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                hide_secrets,
+                render,
+            ]
+        )
 
 
 def configure_logs(
@@ -84,6 +101,8 @@ def configure_logs(
         library.handlers[:] = []
         library.propagate = True
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    for name in TELLING:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
 def _handler(handler: logging.Handler, shared: list[Any], *, json: bool, colors: bool) -> logging.Handler:

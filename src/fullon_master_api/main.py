@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fullon_master_api.app import lasting_objects, open_gateway
+from fullon_master_api.cli import start_logs
 from fullon_master_api.errors import GatewayError
 from fullon_master_api.settings import Settings
 
@@ -22,6 +23,8 @@ def build_app(settings: Settings | None = None) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         read = settings or Settings()
+        if settings is None:
+            start_logs(read)
         weak = read.weak_secret()
         if weak is not None:
             raise GatewayError(f"{weak}: set JWT_SECRET_KEY to at least 32 random bytes")

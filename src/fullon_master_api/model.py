@@ -509,6 +509,7 @@ class FeedHealth(Record, frozen=True, kw_only=True):
     lag_ms: float | None = None
     reconnects: int = 0
     gaps: int = 0
+    refused: int = 0
     error: str | None = None
 
 

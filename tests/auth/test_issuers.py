@@ -85,10 +85,12 @@ async def test_a_token_of_the_named_issuer_is_our_user_of_its_mail(sessions: Ses
         {"aud": "another"},
         {"email": None},
         {"email_verified": False},
+        {"email_verified": None},
+        {"email_verified": "true"},
         {"email": "Ada@fullon"},
         {"exp": None},
     ],
-    ids=["key", "kid", "issuer", "audience", "no mail", "unverified", "case", "endless"],
+    ids=["key", "kid", "issuer", "audience", "no mail", "unverified", "not said", "only text", "case", "endless"],
 )
 async def test_what_the_issuer_did_not_say_is_refused(sessions: Sessions, bad: dict[str, Any]) -> None:
     with pytest.raises(Unauthenticated):

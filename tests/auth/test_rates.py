@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fullon_master_api.auth import rates as module
-from fullon_master_api.auth.rates import Rates
+from fullon_master_api.auth.rates import Rates, address_of
 from fullon_master_api.errors import RateLimited
 from fullon_master_api.model import Principal, Role, Scope
 from fullon_master_api.settings import Settings
@@ -13,6 +13,23 @@ from fullon_master_api.settings import Settings
 ADA = Rates.caller(Principal(uid=1, mail="ada@fullon", role=Role.USER, scopes=frozenset(Scope)), "192.0.2.1")
 BEN = Rates.caller(Principal(uid=2, mail="ben@fullon", role=Role.USER, scopes=frozenset(Scope)), "192.0.2.1")
 STRANGER = Rates.caller(None, "192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("host", "counted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::9", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::9", "2001:db8:1:3::/64"),
+        ("testclient", "testclient"),
+        ("", ""),
+    ],
+)
+def test_an_address_is_counted_as_whom_it_was_given_to(host: str, counted: str) -> None:
+    assert address_of({"client": (host, 1)}) == counted
+    assert address_of({"client": None}) == address_of({}) == ""
 
 
 class Clock:

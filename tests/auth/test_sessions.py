@@ -135,6 +135,25 @@ async def test_failed_logins_are_bounded_per_account(stage: Stage) -> None:
         await login(stage)
 
 
+async def test_wrong_passwords_that_come_together_are_counted_as_those_that_come_one_by_one(stage: Stage) -> None:
+    ended = await asyncio.gather(*(login(stage, password="wrong") for _ in range(12)), return_exceptions=True)
+
+    assert sorted(type(each).__name__ for each in ended) == ["RateLimited"] * 9 + ["Unauthenticated"] * 3
+
+
+async def test_a_crowd_that_logs_in_from_one_address_is_let_in(stage: Stage) -> None:
+    assert len(set(await asyncio.gather(*(login(stage) for _ in range(12))))) == 12
+
+
+async def test_guesses_of_the_own_password_that_come_together_are_counted(stage: Stage) -> None:
+    principal = await stage.sessions.principal_of_token(await login(stage))
+
+    guesses = [stage.sessions.check_password(principal, "wrong") for _ in range(12)]
+    ended = await asyncio.gather(*guesses, return_exceptions=True)
+
+    assert sorted(type(each).__name__ for each in ended) == ["BadUserInput"] * 3 + ["RateLimited"] * 9
+
+
 async def test_a_second_factor_is_asked_where_one_is_set(stage: Stage) -> None:
     secret = "JBSWY3DPEHPK3PXP"
     await stage.orm.users.set_totp_secret(stage.user.uid, secret, None)
@@ -142,6 +161,29 @@ async def test_a_second_factor_is_asked_where_one_is_set(stage: Stage) -> None:
     with pytest.raises(Unauthenticated, match="^Invalid credentials$"):
         await login(stage)
     assert await login(stage, totp=totp_code(secret, int(time.time()) // 30))
+
+
+async def test_a_code_of_the_second_factor_is_good_once_however_many_come_with_it(stage: Stage) -> None:
+    secret = "JBSWY3DPEHPK3PXP"
+    await stage.orm.users.set_totp_secret(stage.user.uid, secret, None)
+    step = int(time.time()) // 30
+
+    tries = [login(stage, totp=totp_code(secret, step)) for _ in range(2)]
+    ended = await asyncio.gather(*tries, return_exceptions=True)
+
+    assert [type(each) for each in ended if isinstance(each, Exception)] == [Unauthenticated]
+    with pytest.raises(Unauthenticated):
+        await login(stage, totp=totp_code(secret, step - 1))
+    assert await login(stage, totp=totp_code(secret, step + 1))
+
+
+async def test_a_key_that_may_write_may_read(stage: Stage) -> None:
+    await stage.add_key(scopes=[Scope.WRITE])
+
+    principal = await stage.sessions.authenticate(None, KEY)
+
+    assert principal is not None
+    assert principal.scopes == {Scope.READ, Scope.WRITE}
 
 
 async def test_a_key_may_do_what_its_scopes_and_its_user_may(stage: Stage) -> None:

@@ -15,10 +15,12 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin, Subprotocol
 
 from fullon_master_api.app import MasterGateway, open_gateway
 from fullon_master_api.auth.jwt import create_access_token
+from fullon_master_api.auth.rates import Caller, Rates
 from fullon_master_api.demo import open_demo
 from fullon_master_api.errors import StoreUnavailable
 from fullon_master_api.model import BotStatus, MarketTrade, Principal, Side, Ticker
@@ -51,8 +53,12 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[Served]:
-    async with open_demo(port=0, data_dir=folder) as settings, open_gateway(settings) as gateway, asyncio.TaskGroup() as tasks:
+async def serving(folder: Path, **changes: int) -> AsyncIterator[Served]:
+    async with (
+        open_demo(port=0, data_dir=folder) as demo,
+        open_gateway(demo.model_copy(update=changes)) as gateway,
+        asyncio.TaskGroup() as tasks,
+    ):
         with socket.create_server(("127.0.0.1", 0)) as listening:
             served = Served(gateway, f"ws://127.0.0.1:{listening.getsockname()[1]}")
 
@@ -180,3 +186,53 @@ async def refusal(served: Served, path: str, token: str | None) -> tuple[int, st
             await hear(opened)
     assert closed.value.rcvd is not None
     return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+async def test_every_kind_of_socket_asks_for_the_origin_and_counts_for_its_user_and_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, socket_connections_per_user_max=2) as served:
+        await fill(served)
+        (trader,) = await served.gateway.stores.orm.users.by_mails(["trader@fullon"], None)
+        assert trader is not None
+        rest = [f"{served.url}/api/v1/cache/ws/tickers/me", f"{served.url}/api/v1/ohlcv/ws/ohlcv"]
+        graphql = f"{served.url}/graphql"
+        for url in [*rest, graphql]:
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"{url}?token={served.token(trader.uid)}", origin=Origin("https://evil.example"))
+            assert refused.value.response.status_code == 403
+
+        tokens = [f"?token={served.token(trader.uid)}"] * 2
+        async with connect(rest[0] + tokens[0]) as first, connect(rest[1] + tokens[1]) as second:
+            assert (await ask(first, "action", "get_ticker", MARKET))["success"] is True
+            wish = {"action": "subscribe", **MARKET, "timeframe": "1m", "type": "trade_live"}
+            await second.send(json.dumps(wish))
+            assert (await hear(second))["type"] == "subscription_confirmed"
+            for url in rest:
+                async with connect(url + tokens[0]) as third:
+                    with pytest.raises(ConnectionClosed):
+                        await hear(third)
+                    assert (third.close_code, third.close_reason) == (1013, "a user may have 2 sockets")
+            async with connect(graphql, subprotocols=[Subprotocol("graphql-transport-ws")]) as third:
+                await third.send(json.dumps({"type": "connection_init", "payload": {"token": served.token(trader.uid)}}))
+                with pytest.raises(ConnectionClosed):
+                    await hear(third)
+                assert third.close_code == 1013
+
+        counted: list[Caller] = []
+        spend = Rates.spend
+
+        def noted(rates: Rates, caller: Caller, requests: int = 1) -> None:
+            counted.append(caller)
+            spend(rates, caller, requests)
+
+        monkeypatch.setattr(Rates, "spend", noted)
+        for url in rest:
+            async with connect(f"{url}?token=nonsense") as stranger:
+                with pytest.raises(ConnectionClosed):
+                    await hear(stranger)
+        async with connect(graphql, subprotocols=[Subprotocol("graphql-transport-ws")]) as stranger:
+            await stranger.send(json.dumps({"type": "connection_init", "payload": {"token": "nonsense"}}))
+            with pytest.raises(ConnectionClosed):
+                await hear(stranger)
+        assert counted == [("address", "127.0.0.1")] * 3

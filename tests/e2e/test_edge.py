@@ -117,6 +117,24 @@ async def test_rest_is_limited_with_the_same_allowance_as_graphql_and_probes_nev
     assert probes == [200, 200, 200]
 
 
+async def test_wrong_logins_of_one_address_are_counted_together_by_whatever_face_they_come(tmp_path: Path) -> None:
+    def guess(number: int) -> str:
+        given = f'mail: "user{number}@fullon", password: "wrong password"'
+        return f"t{number}: login(input: {{ {given} }}) {{ userErrors {{ code }} }}"
+
+    streams = {"accept": "text/event-stream"}
+    async with client_of(tmp_path, login_attempts_max=4) as client:
+        by_rest = await client.post("/api/v1/auth/login", data={"username": "user0@fullon", "password": "wrong password"})
+        by_stream = await client.post("/graphql", json={"query": f"mutation {{ {guess(1)} }}"}, headers=streams)
+        answers = [await client.post("/graphql", json={"query": f"mutation {{ {guess(number)} }}"}) for number in range(2, 6)]
+        last = await client.post("/api/v1/auth/login", data={"username": "user6@fullon", "password": "wrong password"})
+
+    assert (by_rest.status_code, "UNAUTHENTICATED" in by_stream.text) == (401, True)
+    codes = [error["code"] for answer in answers for payload in answer.json()["data"].values() for error in payload["userErrors"]]
+    assert codes == ["UNAUTHENTICATED"] * 2 + ["RATE_LIMITED"] * 2
+    assert last.status_code == 429
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 async def test_a_method_that_graphql_is_not_asked_by_is_refused_in_its_own_words(tmp_path: Path, method: str) -> None:
     async with client_of(tmp_path) as client:

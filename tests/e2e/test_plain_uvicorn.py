@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -26,7 +27,8 @@ def start(folder: Path, port: int, **env: str) -> subprocess.Popen[bytes]:
 
 def test_plain_uvicorn_serves_and_stops(tmp_path: Path) -> None:
     port = free_port()
-    server = start(tmp_path, port, JWT_SECRET_KEY=SECRET, SERVICE_AUTO_START_ENABLED="false", HEALTH_MONITOR_ENABLED="false")
+    off = {"SERVICE_AUTO_START_ENABLED": "false", "HEALTH_MONITOR_ENABLED": "false"}
+    server = start(tmp_path, port, JWT_SECRET_KEY=SECRET, LOG_FORMAT="json", **off)
     try:
         url, until = f"http://127.0.0.1:{port}", time.monotonic() + 120
         while True:
@@ -48,7 +50,10 @@ def test_plain_uvicorn_serves_and_stops(tmp_path: Path) -> None:
         server.send_signal(signal.SIGTERM)
         code = server.wait(timeout=60)
     assert code in (0, -signal.SIGTERM)  # uvicorn raises the signal again once it has stopped.
-    assert "Traceback" not in (tmp_path / "uvicorn.log").read_text()
+    told = (tmp_path / "uvicorn.log").read_text()
+    assert "Traceback" not in told
+    ours = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+    assert any(event["event"] == "Application startup complete." for event in ours), told  # By LOG_FORMAT.
 
 
 def test_plain_uvicorn_does_not_start_with_a_weak_secret_either(tmp_path: Path) -> None:

@@ -385,7 +385,7 @@ async def open_backstage(*, timeout_s: float = 5.0, limits: Limits | None = None
     async with open_bus("memory://") as bus:
         bus.attach_history(outbox)
 
-        def make_context(who: Principal | None, request_id: str) -> Context:
+        def make_context(who: Principal | None, request_id: str, _address: str) -> Context:
             return Context(bus, who, request_id, latest, outbox)
 
         async with Hub(bus, engine, make_context) as hub:

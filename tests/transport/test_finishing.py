@@ -261,3 +261,66 @@ async def test_our_cycle_has_all_that_uvicorns_has() -> None:
         assert type(ours) is FinishingCycle
         assert {name: getattr(fresh, name) for name in shared} == {name: getattr(theirs, name) for name in shared}
         assert all(hasattr(fresh, name) for name in vars(theirs))
+
+
+LINE = b"GET /graphql?query=%7Bhello%7D HTTP/1.1\r\nHost: a\r\n"
+ENDLESS = {
+    "one header": (LINE + b"X: ", b"a" * 60_000),
+    "many headers": (LINE, b"a: b\r\n" * 5_000),
+    "an address": (b"GET /", b"a" * 60_000),
+    "the size of a chunk": (chunked(end=b"1;"), b"a" * 60_000),
+    "what follows the chunks": (chunked(b"{}", end=b"0\r\n"), b"a: b\r\n" * 5_000),
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+async def test_a_head_without_an_end_is_hung_up_on(kind: str) -> None:
+    head, more = ENDLESS[kind]
+    async with open_stage() as stage, calling(stage) as caller:
+        caller.writer.write(post())
+        assert (await caller.hear())[0] == 200
+        with suppress(ConnectionError):  # It may be closed before all is sent.
+            await caller.say(head)
+            for _ in range(40):
+                await caller.say(more)
+        with suppress(ConnectionError):
+            told = await caller.until_closed()
+            assert not told or told.startswith(b"HTTP/1.1 431 ")
+
+        async with calling(stage) as other:
+            other.writer.write(post())
+            assert (await other.hear())[0] == 200
+
+
+async def test_a_hundred_headers_are_taken_and_no_more() -> None:
+    async with open_stage() as stage, calling(stage) as caller:
+        caller.writer.write(post(HELLO, *(f"X-{number}: a" for number in range(96))))
+        assert (await caller.hear())[0] == 200
+        caller.writer.write(post(HELLO, *(f"X-{number}: a" for number in range(97))))
+        assert (await caller.until_closed()).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"", b"POST /gra", post()[:-5], post() + b"GET / HTT", post() + post()[:-5]],
+    ids=["nothing", "half a line", "half a body", "half a second line", "half a second body"],
+)
+async def test_a_request_that_does_not_come_whole_is_hung_up_on(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fullon_master_api.transport.finishing.WHOLE_S", 0.5)
+    async with open_stage() as stage, calling(stage) as caller:
+        await caller.say(begun)
+        told = await caller.until_closed()
+
+    assert told.count(b"HTTP/1.1 200 ") == begun.count(post())
+
+
+async def test_a_whole_request_may_be_answered_later_than_one_may_take_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fullon_master_api.transport.finishing.WHOLE_S", 0.2)
+    async with open_stage() as stage, calling(stage) as caller:
+        stream = 'subscription { ticker(exchange: "kraken", symbol: "BTC/USD") { last } }'
+        await caller.say(post(stream, "Accept: text/event-stream"))
+        assert (await caller.hear())[0] == 200
+        await asyncio.sleep(0.6)
+        await stage.publish("BTC/USD", "1.5")
+        async with asyncio.timeout(WITHIN_S):
+            assert b"1.5" in await caller.reader.readuntil(b"1.5")

@@ -7,6 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from fullon_master_api.executor.answers import DocumentError
+from fullon_master_api.executor.engine import Engine
+from fullon_master_api.schema import build_schema
+from fullon_master_api.transport.desk import _without_suggestion
 from tests.transport.stage import WITHIN_S, Stage, connect, open_stage
 
 SCHEMA = "{ __schema { queryType { name } } }"
@@ -97,3 +101,12 @@ async def test_suggestions_are_for_those_who_may_read_the_schema() -> None:
     assert [answer["errors"][0]["message"] for answer in (to_stranger, again)] == [
         "Cannot query field 'helo' on type 'Query'."
     ] * 2
+
+
+def test_no_suggestion_is_left_where_more_is_said_behind_it() -> None:
+    with pytest.raises(DocumentError) as refused:
+        Engine(build_schema()).prepare("{ orders(filter: { sidee: { eq: BUY } }) { totalCount } }")
+
+    told = [error.message for error in refused.value.errors]
+    assert any("Did you mean 'side'?" in message and not message.endswith("?") for message in told)
+    assert not any("Did you mean" in _without_suggestion(error).message for error in refused.value.errors)

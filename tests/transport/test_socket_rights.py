@@ -91,6 +91,17 @@ async def test_a_ping_with_a_fresh_token_keeps_the_socket(stage: Stage) -> None:
         assert (await client.hear())["type"] == "next"
 
 
+async def test_renewing_a_socket_is_a_request_of_its_user() -> None:
+    async with open_stage(requests_per_minute_per_user=2) as stage, connect(stage, init={"token": "user:7"}) as client:
+        answers = []
+        for _ in range(3):
+            await client.say("ping", payload={"token": "user:7"})
+            answers.append((await client.hear())["payload"])
+
+    assert [answer["renewed"] for answer in answers] == [True, True, False]
+    assert answers[2]["code"] == "RATE_LIMITED"
+
+
 async def test_sockets_with_one_credential_keep_it_in_memory_once(stage: Stage) -> None:
     async with AsyncExitStack() as stack:
         for name in ("user:7", "user:7", "user:8"):

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import jwt as pyjwt
 
-from fullon_master_api.auth.jwt import ALL_SCOPES, TOKEN_LENGTH_MAX, Claims
+from fullon_master_api.auth.jwt import ALL_SCOPES, TOKEN_LENGTH_MAX, Claims, expiry_of
 from fullon_master_api.errors import TokenExpired, Unauthenticated, Unavailable
 from fullon_master_api.settings import Settings
 
@@ -75,7 +75,7 @@ class ExternalIssuer:
         except (pyjwt.InvalidTokenError, pyjwt.PyJWKClientError) as error:
             raise Unauthenticated("not authenticated: invalid authentication token") from error
         mail = claims.get("email")
-        if not isinstance(mail, str) or claims.get("email_verified") is False:
+        if not isinstance(mail, str) or claims.get("email_verified") is not True:
             raise Unauthenticated("not authenticated: the token carries no verified mail")
         return Claims(
             uid=None,
@@ -83,7 +83,7 @@ class ExternalIssuer:
             token_id=claims.get("jti"),
             token_version=None,
             scopes=ALL_SCOPES,
-            expires_s=float(claims["exp"]),
+            expires_s=expiry_of(claims),
         )
 
 

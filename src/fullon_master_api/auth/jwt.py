@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any, Final
 
 import jwt as pyjwt
@@ -15,11 +16,12 @@ from fullon_master_api.settings import Settings
 
 CACHED_MAX: Final = 10_000
 TOKEN_LENGTH_MAX: Final = 8_192
+UID_DIGITS_MAX: Final = 18
 ALL_SCOPES: Final = frozenset(Scope)
 
 
 class Claims(Record, frozen=True, kw_only=True):
-    """What a checked token says. Exactly one of `uid` and `mail` may be missing; times in UTC seconds since 1970."""
+    """What a checked token says. At least one of `uid` and `mail` is there; times in UTC seconds since 1970."""
 
     uid: int | None
     mail: str | None
@@ -104,7 +106,7 @@ class Signer:
         if claims.get("iss", self._issuer) != self._issuer or claims.get("aud", self._audience) != self._audience:
             raise Unauthenticated("not authenticated: the token was made for another service")
         uid, subject = claims.get("user_id"), claims.get("sub")
-        if uid is None and isinstance(subject, str) and subject.isdecimal():
+        if uid is None and isinstance(subject, str) and subject.isdecimal() and len(subject) <= UID_DIGITS_MAX:
             uid = int(subject)
         if not isinstance(uid, int) or isinstance(uid, bool):
             raise Unauthenticated("not authenticated: invalid token payload, it names no user")
@@ -114,8 +116,16 @@ class Signer:
             token_id=claims.get("jti"),
             token_version=claims.get("ver"),
             scopes=ALL_SCOPES,
-            expires_s=float(claims["exp"]),
+            expires_s=expiry_of(claims),
         )
+
+
+def expiry_of(claims: Mapping[str, Any]) -> float:
+    """When a token ends, in UTC seconds since 1970. Raises Unauthenticated for an end that no clock will see."""
+    try:
+        return float(claims["exp"])
+    except OverflowError as error:
+        raise Unauthenticated("not authenticated: invalid authentication token") from error
 
 
 def create_access_token(

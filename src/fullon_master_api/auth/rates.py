@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_network
+from typing import Any, Final
 
 from fullon_master_api.errors import RateLimited
 from fullon_master_api.model import Principal
@@ -15,7 +17,26 @@ from fullon_master_api.settings import Settings
 CALLERS_MAX: Final = 50_000
 BUSY_RETRY_S: Final = 1.0
 
+HOSTS_MAX: Final = 10_000
 Caller = tuple[str, int | str]
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """The address that a client of an ASGI scope is counted by; empty where the server does not know where it connects from."""
+    client = scope.get("client")
+    return counted_address(client[0]) if client else ""
+
+
+@lru_cache(maxsize=HOSTS_MAX)
+def counted_address(host: str) -> str:
+    """An IPv4 address as it is, an IPv6 address as its network of 64 bits: one subscriber has all of that (RFC 6177, 2)."""
+    try:
+        address = IPv6Address(host)
+    except ValueError:  # An IPv4 address, or a name that a server gave it.
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((int(address), 64), strict=False))
 
 
 @dataclass(slots=True)

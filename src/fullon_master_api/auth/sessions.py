@@ -12,12 +12,12 @@ from functools import cache
 from typing import Final
 
 from fullon_master_api.apis.orm import Orm
-from fullon_master_api.apis.orm.users import PrincipalFacts
+from fullon_master_api.apis.orm.users import Credentials, PrincipalFacts
 from fullon_master_api.auth.issuers import ExternalIssuer, is_signed_with_public_key
 from fullon_master_api.auth.jwt import ALL_SCOPES, Signer
 from fullon_master_api.auth.passwords import Passwords
 from fullon_master_api.auth.throttle import LoginThrottle
-from fullon_master_api.auth.totp import totp_matches
+from fullon_master_api.auth.totp import totp_step
 from fullon_master_api.errors import BadUserInput, TokenExpired, Unauthenticated, UnknownUser
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal, Record, Role, Scope
@@ -72,26 +72,36 @@ class Sessions:
     async def login(self, *, mail: str, password: str, address: str, totp: str | None = None) -> Session:
         """A new session. Raises Unauthenticated with the same words and after the same work whatever was wrong; RateLimited."""
         keys = [f"mail:{mail.lower()[:80]}", *([f"address:{address}"] if address else [])]
-        self._throttle.check(*keys)
-        known = await self._orm.users.credentials_by_mail(mail)
-        good = await self._passwords.matches(known.password_hash if known else None, password)
-        if known is None or not good or not known.user.active:
-            self._throttle.failed(*keys)
-            log.info("login.refused", address=address)
-            raise Unauthenticated("Invalid credentials")
-        if known.totp_secret and not totp_matches(known.totp_secret, totp or "", time.time()):
-            self._throttle.failed(*keys)
-            log.info("login.refused", address=address, reason="second factor")
-            raise Unauthenticated("Invalid credentials")
-        self._throttle.succeeded(keys[0])
+        async with self._throttle.turn(*keys):
+            known = await self._orm.users.credentials_by_mail(mail)
+            good = await self._passwords.matches(known.password_hash if known else None, password)
+            if known is None or not good or not known.user.active:
+                self._throttle.failed(*keys)
+                log.info("login.refused", address=address)
+                raise Unauthenticated("Invalid credentials")
+            if known.totp_secret and not await self._spend_code(known, totp or ""):
+                self._throttle.failed(*keys)
+                log.info("login.refused", address=address, reason="second factor")
+                raise Unauthenticated("Invalid credentials")
+            self._throttle.succeeded(keys[0])
         if self._passwords.is_outdated(known.password_hash):
-            await self._orm.users.rehash_password(known.user.uid, await self._passwords.hash(password))
+            newer = await self._passwords.hash(password)
+            await self._orm.users.rehash_password(known.user.uid, newer, token_version=known.token_version)
         refresh = REFRESH_PREFIX + secrets.token_urlsafe(32)
         await self._orm.users.add_refresh_token(
-            known.user.uid, hash_secret(refresh), family=secrets.token_hex(16), expires_at=self._refresh_end()
+            known.user.uid,
+            hash_secret(refresh),
+            family=secrets.token_hex(16),
+            expires_at=self._refresh_end(),
+            token_version=known.token_version,
         )
         log.info("login.done", uid=known.user.uid, address=address)
         return self._session(known.user.uid, known.user.mail, known.token_version, refresh)
+
+    async def _spend_code(self, known: Credentials, code: str) -> bool:
+        """Whether this is a code of the second factor that was not used before (RFC 6238, 5.2)."""
+        step = totp_step(known.totp_secret, code, time.time())
+        return step is not None and await self._orm.users.spend_totp_step(known.user.uid, step)
 
     async def refresh(self, refresh_token: str) -> Session:
         """Spend a refresh token for a new session. One that was spent before ends all sessions that came of its login.
@@ -171,13 +181,13 @@ class Sessions:
     async def check_password(self, principal: Principal, password: str) -> None:
         """Raises BadUserInput where it is not this caller's own password; RateLimited after too many tries."""
         key = f"password:{principal.uid}"
-        self._throttle.check(key)
-        known = await self._orm.users.credentials_by_mail(principal.mail)
-        if not await self._passwords.matches(known.password_hash if known else None, password):
-            self._throttle.failed(key)
-            raise BadUserInput(
-                "currentPassword is not the password of this user: give the one in use", path=("current_password",)
-            )
+        async with self._throttle.turn(key):
+            known = await self._orm.users.credentials_by_mail(principal.mail)
+            if not await self._passwords.matches(known.password_hash if known else None, password):
+                self._throttle.failed(key)
+                raise BadUserInput(
+                    "currentPassword is not the password of this user: give the one in use", path=("current_password",)
+                )
 
     def forget(self, uid: int) -> None:
         """Read this user anew at their next request: something about them has changed."""
@@ -260,5 +270,6 @@ def _active(facts: PrincipalFacts) -> PrincipalFacts:
 
 @cache  # Few sets, each shared by all principals that have it.
 def _allowed(scopes: frozenset[Scope], role: Role) -> frozenset[Scope]:
-    """No credential may do more than its user's role."""
-    return scopes & (ALL_SCOPES if role is Role.ADMIN else USER_SCOPES)
+    """No credential may do more than its user's role; whoever may do anything may read."""
+    allowed = scopes & (ALL_SCOPES if role is Role.ADMIN else USER_SCOPES)
+    return allowed | {Scope.READ} if allowed else allowed

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from fullon_master_api.errors import RateLimited
 
 KEYS_MAX: Final = 50_000
+TURNS: Final = 64
+"""Locks that all keys share."""
 
 
 class LoginThrottle:
@@ -20,6 +24,21 @@ class LoginThrottle:
         self._window_s = window_s
         self._clock = clock
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
+        self._turns = [asyncio.Lock() for _ in range(TURNS)]
+
+    @asynccontextmanager
+    async def turn(self, *keys: str) -> AsyncIterator[None]:
+        """One try of these keys after the other, or many at once would all be made before the first has failed.
+
+        Raises RateLimited.
+        """
+        self.check(*keys)
+        async with AsyncExitStack() as stack:
+            # In the same order whoever comes, so that no two wait for each other.
+            for number in sorted({hash(key) % TURNS for key in keys}):
+                await stack.enter_async_context(self._turns[number])
+            self.check(*keys)
+            yield
 
     def check(self, *keys: str) -> None:
         """Raises RateLimited while one of the keys has too many recent failures."""

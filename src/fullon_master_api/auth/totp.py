@@ -36,8 +36,12 @@ def totp_code(secret: str, counter: int) -> str:
     return f"{number % 10**DIGITS:0{DIGITS}d}"
 
 
-def totp_matches(secret: str, code: str, now_s: float) -> bool:
-    """Whether the code is that of now, or of the step before or after: clocks differ."""
-    counter = int(now_s) // STEP_S
+def totp_step(secret: str, code: str, now_s: float) -> int | None:
+    """The time step whose code this is: that of now, or the one before or after, as clocks differ. None for any other code."""
+    now = int(now_s) // STEP_S
     given = code.strip().encode()
-    return any(hmac.compare_digest(totp_code(secret, counter + step).encode(), given) for step in (-1, 0, 1))
+    found = None
+    for step in (now - 1, now, now + 1):
+        if hmac.compare_digest(totp_code(secret, step).encode(), given):
+            found = step
+    return found

@@ -9,6 +9,7 @@ from typing import Any
 from strawberry import UNSET
 
 from fullon_master_api.apis.orm import Secrets
+from fullon_master_api.apis.orm.users import may_set_password
 from fullon_master_api.auth.sessions import new_api_key
 from fullon_master_api.bus import DISCONNECTS_TOPIC
 from fullon_master_api.errors import NotFound
@@ -114,6 +115,7 @@ async def disconnect_user(ctx: Context, *, input: Any) -> ChangeRow:
     admin, users = ctx.admin, ctx.stores.orm.users
 
     async def work() -> Any:
+        ctx.writer  # noqa: B018 - It refuses a credential that may only read.
         (user,) = await users.get_many([number("User", input)], admin)
         if user is None:
             raise NotFound("no such user", path=("id",))
@@ -128,6 +130,7 @@ async def change_password(ctx: Context, *, input: Any) -> ChangeRow:
     caller, users = ctx.writer, ctx.stores.orm.users
 
     async def work() -> Any:
+        may_set_password(caller)
         uid = caller.uid if input.id is None else number("User", input)
         if uid == caller.uid:
             await ctx.stores.sessions.check_password(caller, input.current_password or "")

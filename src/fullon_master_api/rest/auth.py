@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from pydantic import BaseModel
 
+from fullon_master_api.auth.rates import address_of
 from fullon_master_api.auth.sessions import Sessions
 from fullon_master_api.errors import GatewayError, Unauthenticated
 from fullon_master_api.model import Principal
@@ -47,8 +48,7 @@ def auth_router(sessions: Sessions) -> APIRouter:
         scope: Annotated[str, Form(max_length=200)] = "",
         totp: Annotated[str | None, Form(max_length=10, description="the code of the second factor, where one is set")] = None,
     ) -> Token:
-        address = request.client.host if request.client else ""
-        session = await sessions.login(mail=username, password=password, address=address, totp=totp)
+        session = await sessions.login(mail=username, password=password, address=address_of(request.scope), totp=totp)
         return Token(access_token=session.access_token, expires_in=session.expires_in_s, refresh_token=session.refresh_token)
 
     @router.get("/verify", summary="Whose token this is", responses={**REFUSED, 403: {"model": ErrorBody}})

@@ -1,10 +1,12 @@
-"""The edge of every REST request: its id, its caller, the size of its body."""
+"""The edge of every REST request: its id, its caller, the size of its body; and of the sockets beside GraphQL's."""
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -12,17 +14,31 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fullon_master_api.auth.rates import Rates
+from fullon_master_api.auth.origins import is_origin_allowed
+from fullon_master_api.auth.rates import Rates, address_of
+from fullon_master_api.auth.sockets import SocketAllowance, refuse_handshake
 from fullon_master_api.errors import GatewayError, RateLimited, TooLarge, public_code, public_message
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Principal
 
 log = get_logger(__name__)
 
+TRY_AGAIN_LATER: Final = 1013
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Authenticate = Callable[[str | None, str | None], Awaitable[Principal | None]]
 """`(authorization, api_key)` header values to the caller; None where both are absent, an error where one is not valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """All sockets of the process, GraphQL's among them: `admit` counts one of an address in, if there is room."""
+
+    admit: Callable[[str], bool]
+    dismiss: Callable[[str], None]
+    users: Counter[int]
+    of_user_max: int
+    origins: Sequence[str]
 
 
 class Edge:
@@ -43,6 +59,7 @@ class Edge:
         foreign_path: str,
         rates: Rates,
         limited_prefix: str,
+        sockets: Sockets,
     ) -> None:
         self._app = app
         self._foreign_path = foreign_path
@@ -51,8 +68,12 @@ class Edge:
         self._body_bytes_max = body_bytes_max
         self._rates = rates
         self._limited_prefix = limited_prefix
+        self._sockets = sockets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] != self._foreign_path:
+            await self._run_socket(scope, receive, send)
+            return
         if scope["type"] != "http" or scope["path"] == self._foreign_path:
             await self._app(scope, receive, send)
             return
@@ -99,11 +120,29 @@ class Edge:
         if not scope["path"].startswith(self._limited_prefix):
             await self._app(scope, receive, send)
             return
-        address = scope["client"][0] if scope.get("client") else ""
+        address = address_of(scope)
         caller = Rates.caller(scope["state"]["user"], address)
         self._rates.spend(caller)
         with self._rates.running(caller):
             await self._app(scope, receive, send)
+
+    async def _run_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a socket on, if it comes from where one may and there is room; `state.allowance` is what it may take."""
+        sockets, address = self._sockets, address_of(scope)
+        if not is_origin_allowed(Headers(scope=scope), sockets.origins):
+            if (await receive())["type"] == "websocket.connect":
+                await refuse_handshake(scope, send, 403)
+        elif not sockets.admit(address):
+            if (await receive())["type"] == "websocket.connect":  # Accepted first: a browser shows a reason in no other way.
+                await send({"type": "websocket.accept"})
+                await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": "Too many connections"})
+        else:
+            allowance = SocketAllowance(self._rates, sockets.users, sockets.of_user_max, address)
+            scope.setdefault("state", {})["allowance"] = allowance
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                sockets.dismiss(address)
 
     async def _bounded(self, headers: Headers, receive: Receive) -> Receive | None:
         """`receive` of a body within the limit; None where the body is larger."""

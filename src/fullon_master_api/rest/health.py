@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from fullon_master_api.errors import Forbidden
 from fullon_master_api.rest.access import Admin
 from fullon_master_api.rest.faults import ErrorBody
 from fullon_master_api.services.health_views import HealthDesk
@@ -110,6 +111,8 @@ def health_router(desk: HealthDesk) -> APIRouter:
 
     @router.post("/check", summary="Look now", responses=REFUSED)
     async def check(admin: Admin) -> Checked:
+        if not admin.may_write:
+            raise Forbidden("this credential may only read: use one with the scope 'write'")
         return Checked(status="completed", result=Check.model_validate(await desk.check()))
 
     @router.get("/deep", summary="Latencies, pools, queues, ages of the data", responses=REFUSED)

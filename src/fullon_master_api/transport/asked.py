@@ -8,7 +8,7 @@ import orjson
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from fullon_master_api.auth.rates import Caller, Rates
+from fullon_master_api.auth.rates import Caller, Rates, address_of
 from fullon_master_api.errors import ParseFailed, TooLarge
 from fullon_master_api.model import Principal
 from fullon_master_api.transport.finishing import FinishingCycle
@@ -22,7 +22,7 @@ LATIN: Final = "latin-1"
 class Asked:
     """One HTTP request: what its edge says, and who it turned out to be."""
 
-    __slots__ = ("caller", "headers", "media", "principal", "reads", "receive", "request_id", "scope", "wish")
+    __slots__ = ("address", "caller", "headers", "media", "principal", "reads", "receive", "request_id", "scope", "wish")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -33,8 +33,8 @@ class Asked:
         self.wish = wish_of(self.headers.get("accept", ""))
         self.media = self.wish.media or JSON
         self.principal: Principal | None = None
-        client = scope.get("client")
-        self.caller: Caller = Rates.caller(None, client[0] if client else "")
+        self.address = address_of(scope)
+        self.caller: Caller = Rates.caller(None, self.address)
         self.reads = scope["method"] in READING
         """Whether it comes by a method that may change nothing."""
 

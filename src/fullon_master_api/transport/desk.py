@@ -21,7 +21,7 @@ from fullon_master_api.transport.protocols import Operation
 Authenticate = Callable[[Mapping[str, str]], Awaitable[Principal | None]]
 """Who these lower-case headers belong to; None for nobody. Raises Unauthenticated for a credential that does not hold."""
 
-SUGGESTION: Final = re.compile(r" Did you mean .*\?$", re.DOTALL)
+SUGGESTION: Final = re.compile(r" Did you mean [^?]*\?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 COPIED_MAX: Final = 16_384
 """A body of as many bytes leaves by itself: to copy it costs more than another call."""
+HEAD_BYTES_MAX: Final = 65_536
+"""Bytes of a request that are not its body: its line, its headers, the sizes of its chunks and what follows them."""
+HEADERS_MAX: Final = 100
+WHOLE_S: Final = 30.0
+"""How long a request may take to come whole, from the start of its connection or its own first byte."""
 PLAIN_PATH: Final = re.compile(rb"(?:/[A-Za-z0-9_.-]+)+")
 
 
@@ -74,10 +79,46 @@ class FinishingCycle(RequestResponseCycle):
 class FinishingProtocol(HttpToolsProtocol):
     """uvicorn's protocol with cycles of ours for plain requests: POST over HTTP/1.1 that is kept alive, one after the other.
 
-    Every other request is uvicorn's own in all.
+    Every other request is uvicorn's own in all, but that none may have an endless head or take forever to come.
     """
 
+    _whole = _advanced = _refused = False
+    _head_bytes = _body_bytes = 0
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(WHOLE_S, self._refuse, 408)
+
+    def data_received(self, data: bytes) -> None:
+        self._advanced, self._body_bytes = False, 0
+        super().data_received(data)
+        if not self._advanced:
+            self._head_bytes += len(data) - self._body_bytes
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._refuse(431)
+        if not self._whole and self._late is None and not self.transport.is_closing():
+            self._late = self.loop.call_later(WHOLE_S, self._refuse, 408)
+
+    def on_message_begin(self) -> None:
+        self._whole = False
+        super().on_message_begin()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._whole = self._advanced = True
+        self._head_bytes = 0
+        self._in_time()
+        super().on_message_complete()
+
     def on_headers_complete(self) -> None:
+        self._advanced, self._head_bytes = True, 0
+        if len(self.headers) > HEADERS_MAX:
+            self._refuse(431)
+            raise ValueError("too many headers")  # The parser stops.
         if not self._is_plain():
             super().on_headers_complete()
             return
@@ -100,8 +141,26 @@ class FinishingProtocol(HttpToolsProtocol):
 
     def _let_go(self) -> None:
         """Hold nothing that holds this: it is freed with its connection, and need not wait for Python's collector."""
+        self._in_time()
         nothing: Any = None
         self.parser = self.cycle = nothing
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._refused:
+            super().send_400_response(msg)
+
+    def _in_time(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _refuse(self, status: int) -> None:
+        """Say why, where no answer is on its way, and hang up."""
+        self._refused = True
+        self._in_time()
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self.transport.close()
 
     def _is_plain(self) -> bool:
         parser, before = self.parser, self.cycle

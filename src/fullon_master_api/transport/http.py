@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope
 
+from fullon_master_api.auth.origins import is_origin_allowed
 from fullon_master_api.auth.rates import Rates
 from fullon_master_api.errors import BadUserInput, Forbidden, GatewayError, RateLimited, ServerShutdown
 from fullon_master_api.executor.answers import Answer, DocumentError, answer_refused, encode
@@ -27,7 +28,6 @@ from fullon_master_api.transport.finished import Finished
 from fullon_master_api.transport.headers import Header, over_tls
 from fullon_master_api.transport.media import GRAPHQL_JSON, JSON, prefers_html, takes_parts
 from fullon_master_api.transport.protocols import BadMessage, Operation, read_operation
-from fullon_master_api.transport.requests import is_origin_allowed
 from fullon_master_api.transport.streaming import SPELLINGS, HttpStream, stream_media, stream_response
 
 COST_HEADER: Final = "x-graphql-cost"
@@ -152,14 +152,14 @@ class HttpEndpoint:
         self._desk.rates.check_running(asked.caller)
         credentials = ("authorization", self._desk.settings.api_key_header_name.lower())
         headers = {name: asked.headers[name] for name in credentials if name in asked.headers}
-        stream = HttpStream(self._desk, SPELLINGS[media], asked.principal, asked.request_id, headers, asked.caller)
+        stream = HttpStream(self._desk, SPELLINGS[media], asked, headers)
         return stream_response(stream, stream.read(prepared, operation.variables), asked.request_id)
 
     def _open_parts(self, asked: Asked, prepared: Prepared, operation: Operation) -> Response:
         """An answer whose deferred parts come as they are ready."""
         caller, rates = asked.caller, self._desk.rates
         rates.check_running(caller)
-        context = self._desk.make_context(asked.principal, asked.request_id)
+        context = self._desk.make_context(asked.principal, asked.request_id, asked.address)
         frames = self._desk.engine.execute_incrementally(prepared, operation.variables, context)
 
         async def parts() -> AsyncGenerator[bytes]:
@@ -188,7 +188,7 @@ class HttpEndpoint:
         prepared = desk.find(operation, asked.principal)
         if prepared is None or asked.reads:
             prepared = await self._prepare(asked, operation)
-        context = desk.make_context(asked.principal, asked.request_id)
+        context = desk.make_context(asked.principal, asked.request_id, asked.address)
         traced = FTV1_HEADER in asked.headers and desk.settings.federation_enabled and asked.headers[FTV1_HEADER] == "ftv1"
         explained = bool(operation.extensions) and operation.extensions.get("explain") is True
         if explained and (asked.principal is None or not asked.principal.is_admin):

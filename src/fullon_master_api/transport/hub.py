@@ -32,8 +32,8 @@ UNSHAREABLE_MAX: Final = 1_000
 RENDERED_MAX: Final = 256
 OPENING_MAX: Final = 64
 
-MakeContext = Callable[[Principal | None, str], Any]
-"""`make_context(principal, request_id)`: a fresh context, for one operation or one event."""
+MakeContext = Callable[[Principal | None, str, str], Any]
+"""`make_context(principal, request_id, address)`: a fresh context, for one operation or one event; the hub gives no address."""
 
 
 class Watched(Protocol):
@@ -274,9 +274,9 @@ class Hub:
 
         def context() -> Any:
             if share.principal is not None or principal is None:
-                return self.make_context(share.principal, "live")
+                return self.make_context(share.principal, "live", "")
             stranger = Stranger()
-            made = self.make_context(cast("Principal", stranger), "live")
+            made = self.make_context(cast("Principal", stranger), "live", "")
             stranger.armed = True
             return made
 
@@ -358,7 +358,7 @@ class Hub:
             rendered = shared.rendered.get(sequence)
             if rendered is None:
                 self.figures.executions += 1
-                context = self.make_context(feed.share.principal, "live")
+                context = self.make_context(feed.share.principal, "live", "")
                 rendered = Rendered(await self.engine.execute_event(prepared, variables, context, event))
                 shared.rendered[sequence] = rendered
                 while len(shared.rendered) > RENDERED_MAX:

@@ -16,6 +16,8 @@ from fullon_master_api.executor.engine import Engine, Prepared, RootCall
 from fullon_master_api.executor.live import LIVE, Feed
 
 CALLS_MAX: Final = 1_000
+KEPT_BYTES_MAX: Final = 4_096
+"""Bytes of the variables of a call that is kept."""
 
 
 class Opener:
@@ -45,7 +47,9 @@ class Opener:
         key = (prepared, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS))
         call = self._calls.get(key)
         if call is None:
-            call = self._calls[key] = self._engine.root_call(prepared, variables)
-            if len(self._calls) > CALLS_MAX:
-                self._calls.popitem(last=False)
+            call = self._engine.root_call(prepared, variables)
+            if len(key[1]) <= KEPT_BYTES_MAX:
+                self._calls[key] = call
+                if len(self._calls) > CALLS_MAX:
+                    self._calls.popitem(last=False)
         return call

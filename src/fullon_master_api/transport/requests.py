@@ -1,12 +1,11 @@
-"""What the edge reads from a request before GraphQL begins: its id, its origin, its credentials."""
+"""What the edge reads from a request before GraphQL begins: its id."""
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -20,11 +19,3 @@ def request_id_of(headers: Mapping[str, str]) -> str:
     """The caller's `X-Request-Id` where it is a plain one, else a new id."""
     given = headers.get("x-request-id")
     return given if given is not None and REQUEST_ID.fullmatch(given) else new_request_id()
-
-
-def is_origin_allowed(headers: Mapping[str, str], allowed: Sequence[str]) -> bool:
-    """Whether a page of that origin may open a socket. Programs send no `Origin`; browsers always do (RFC 6455, 10.2)."""
-    origin = headers.get("origin")
-    if origin is None or "*" in allowed or origin in allowed:
-        return True
-    return urlsplit(origin).netloc.lower() == headers.get("host", "").lower() != ""

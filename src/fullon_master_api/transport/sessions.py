@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
 
@@ -195,6 +196,8 @@ class Session:
             self._credential = credential_key(given) if given else self._credential
             self.principal = await self.identify()
         except GatewayError as error:
+            with suppress(RateLimited):  # Counted as a request of nobody, as over HTTP; it is refused anyhow.
+                self._desk.rates.spend(Rates.caller(None, self._address))
             if self._wire is protocols.LEGACY_WS:
                 self._link.send(protocols.refusal_message([_rendered(error, new_request_id())]))
             self.refuse(protocols.CLOSE_FORBIDDEN, f"{error.code}: {error.message}")
@@ -234,6 +237,7 @@ class Session:
     async def _renew(self, given: dict[str, str]) -> None:
         """Take a fresh credential of the same user on a live socket; the answer is a pong that says until when it holds."""
         try:
+            self._desk.rates.spend(self.caller)
             principal = await self._desk.authenticate(given)
             if principal is None or self.principal is None or principal.uid != self.principal.uid:
                 raise Forbidden("a live socket can only be renewed by the user who opened it")
@@ -310,7 +314,7 @@ class Stream:
         self._request_id = new_request_id()
 
     def context(self) -> Any:
-        return self._session._desk.make_context(self._session.principal, self._request_id)
+        return self._session._desk.make_context(self._session.principal, self._request_id, self._session._address)
 
     async def run(self, operation: Operation) -> None:
         bind_contextvars(request_id=self._request_id)  # In the task's own copy of the context: it ends with the task.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sys import intern
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -10,13 +9,15 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 from starlette.types import Send as AsgiSend
 
+from fullon_master_api.auth.origins import is_origin_allowed
+from fullon_master_api.auth.rates import address_of
+from fullon_master_api.auth.sockets import refuse_handshake
 from fullon_master_api.logs import get_logger
 from fullon_master_api.transport import protocols
 from fullon_master_api.transport.desk import Desk
 from fullon_master_api.transport.detached import Connection
 from fullon_master_api.transport.links import AsgiLink, Send
 from fullon_master_api.transport.protocols import choose_wire
-from fullon_master_api.transport.requests import is_origin_allowed
 from fullon_master_api.transport.sessions import Session
 from fullon_master_api.transport.upgrade import EXTENSION, DetachableProtocol
 
@@ -39,11 +40,11 @@ class SocketEndpoint:
         headers = Headers(scope=scope)
         if not is_origin_allowed(headers, settings.cors_origins):
             hub.figures.sockets_refused += 1
-            await _refuse(scope, send, 403)
+            await refuse_handshake(scope, send, 403)
             return
         address = address_of(scope)
         if not hub.admit(address, settings.socket_connections_max, settings.socket_connections_per_address_max):
-            await _refuse(scope, send, 503)
+            await refuse_handshake(scope, send, 503)
             return
         detached = False
         try:
@@ -94,18 +95,3 @@ class SocketEndpoint:
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
         given: dict[str, Any] = {name: query[name][0] for name in QUERY_CREDENTIALS if name in query}
         return protocols.credentials_in(given, api_key_header)
-
-
-def address_of(scope: Scope) -> str:
-    """Where a client connects from; empty where the server does not know."""
-    return intern(scope["client"][0]) if scope.get("client") else ""
-
-
-async def _refuse(scope: Scope, send: AsgiSend, status: int) -> None:
-    """Answer the handshake with a status; a server without that extension answers 403."""
-    if "websocket.http.response" in scope.get("extensions", {}):
-        headers = [(b"content-length", b"0")]
-        await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-        await send({"type": "websocket.http.response.body", "body": b""})
-    else:
-        await send({"type": "websocket.close", "code": 1013 if status == 503 else 1008})

@@ -11,12 +11,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from graphql import GraphQLError, OperationType
 from starlette.responses import StreamingResponse
 
-from fullon_master_api.auth.rates import Caller
 from fullon_master_api.errors import GatewayError, TokenExpired
 from fullon_master_api.executor.answers import DocumentError, answer_refused
 from fullon_master_api.executor.engine import Prepared
@@ -26,6 +25,9 @@ from fullon_master_api.transport.groups import Member
 from fullon_master_api.transport.links import Reader, Rendered
 from fullon_master_api.transport.protocols import TRANSPORT_WS
 from fullon_master_api.transport.sessions import credential_key, is_over, next_check_s
+
+if TYPE_CHECKING:
+    from fullon_master_api.transport.asked import Asked
 
 EVENT_STREAM: Final = "text/event-stream"
 MULTIPART: Final = "multipart/mixed"
@@ -76,31 +78,30 @@ class HttpStream:
         self,
         desk: Desk,
         spelling: Spelling,
-        principal: Principal | None,
-        request_id: str,
+        asked: Asked,
         headers: Mapping[str, str],
-        caller: Caller,
     ) -> None:
         self.paused = self.joining = False
         self.parts, self.parts_bytes = list[bytes](), 0
         self.member = Member(self, self, TRANSPORT_WS, b"")
         self.credentials = dict(headers)
         self._desk = desk
-        self._caller = caller
+        self._caller = asked.caller
+        self._address = asked.address
         self._spelling = spelling
-        self._principal = principal
-        self._request_id = request_id
+        self._principal = asked.principal
+        self._request_id = asked.request_id
         self._parts: deque[bytes] = deque()
         self._changed = asyncio.Event()
         self._emptied = asyncio.Event()
         self._ended = False
         self._beat_at_s = monotonic() + HEARTBEAT_S
-        self.due_s = next_check_s(principal, self._beat_at_s)
+        self.due_s = next_check_s(asked.principal, self._beat_at_s)
 
     # ---- an outlet of the hub, and its own link ------------------------------------------------------------------------
 
     def context(self) -> Any:
-        return self._desk.make_context(self._principal, self._request_id)
+        return self._desk.make_context(self._principal, self._request_id, self._address)
 
     def deliver(self, event: Rendered, reader: Reader) -> None:
         self._put(self._spelling.head + event.body + self._spelling.tail)

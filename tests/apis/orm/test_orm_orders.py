@@ -178,6 +178,20 @@ async def test_a_command_left_by_a_dead_owner_is_taken_by_the_next_and_the_dead_
     assert await orm.commands.take(new) == []
 
 
+async def test_what_a_crash_left_is_taken_again_and_the_accounts_left_out_keep_waiting(orm: Orm, world: World) -> None:
+    fence = Fence(service="account", epoch=(await orm.services.claim(["account"], "me", 10))["account"])
+    orders = [await orm.orders.place(world.ana, BUY) for _ in range(3)]
+    (first,) = await orm.commands.take(fence, limit=1)
+    assert await orm.commands.take(fence, but=[first.ex_id]) == []
+    await orm.commands.give_back(fence)
+    await orm.orders.cancel(orders[0].order_id, world.ana)  # It may have been sent: that is the account service's to find out.
+    taken = await orm.commands.take(fence)
+    assert [(command.order_id, command.attempts) for command in taken] == [
+        (orders[0].order_id, 2), (orders[1].order_id, 1), (orders[2].order_id, 1), (orders[0].order_id, 1),
+    ]  # fmt: skip
+    assert await orm.commands.take(fence) == []
+
+
 async def test_the_hint_comes_after_the_commit_with_the_newest_sequence(url: str, world: World) -> None:
     heard: list[tuple[str, int, int]] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from fullon_master_api.apis.orm import Orm, Secrets
@@ -53,16 +54,18 @@ async def test_a_mail_is_taken_whatever_its_case(orm: Orm, world: World) -> None
 async def test_a_new_password_ends_tokens_and_a_stolen_refresh_token_ends_its_family(orm: Orm, world: World) -> None:
     later = datetime.now(UTC) + timedelta(days=1)
     uid = world.ana.uid
-    await orm.users.add_refresh_token(uid, "first", family="f", expires_at=later)
+    await orm.users.add_refresh_token(uid, "first", family="f", expires_at=later, token_version=0)
     assert (await orm.users.rotate_refresh_token("first", "second", expires_at=later)).uid == uid
     with pytest.raises(Unauthenticated):
         await orm.users.rotate_refresh_token("first", "third", expires_at=later)
     with pytest.raises(Unauthenticated):
         await orm.users.rotate_refresh_token("second", "third", expires_at=later)
-    await orm.users.add_refresh_token(uid, "old", family="g", expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    await orm.users.add_refresh_token(
+        uid, "old", family="g", expires_at=datetime.now(UTC) - timedelta(seconds=1), token_version=0
+    )
     with pytest.raises(TokenExpired):
         await orm.users.rotate_refresh_token("old", "new", expires_at=later)
-    await orm.users.add_refresh_token(uid, "other", family="h", expires_at=later)
+    await orm.users.add_refresh_token(uid, "other", family="h", expires_at=later, token_version=0)
     await orm.users.set_password_hash(uid, "y", world.ana)
     with pytest.raises(Unauthenticated):
         await orm.users.rotate_refresh_token("other", "new", expires_at=later)
@@ -73,7 +76,7 @@ async def test_a_new_password_ends_tokens_and_a_stolen_refresh_token_ends_its_fa
 
 async def test_an_inactive_user_cannot_refresh(orm: Orm, world: World) -> None:
     later = datetime.now(UTC) + timedelta(days=1)
-    await orm.users.add_refresh_token(world.ana.uid, "first", family="f", expires_at=later)
+    await orm.users.add_refresh_token(world.ana.uid, "first", family="f", expires_at=later, token_version=0)
     assert not (await orm.users.toggle_active(world.ana.uid, world.admin)).active
     with pytest.raises(Unauthenticated):
         await orm.users.rotate_refresh_token("first", "second", expires_at=later)
@@ -202,3 +205,63 @@ async def test_the_trail_of_balances_is_its_owners(orm: Orm, world: World) -> No
     assert hidden.rows == []
     with pytest.raises(NotFound):
         await orm.balance_history.save(999, [])
+
+
+async def test_a_login_that_began_before_the_password_changed_gets_no_session(orm: Orm, world: World) -> None:
+    later = datetime.now(UTC) + timedelta(days=1)
+    await orm.users.set_password_hash(world.ana.uid, "y", world.ana)
+    with pytest.raises(Unauthenticated):
+        await orm.users.add_refresh_token(world.ana.uid, "late", family="f", expires_at=later, token_version=0)
+    await orm.users.toggle_active(world.ana.uid, world.admin)
+    with pytest.raises(Unauthenticated):
+        await orm.users.add_refresh_token(world.ana.uid, "off", family="f", expires_at=later, token_version=1)
+    with pytest.raises(Unauthenticated):
+        await orm.users.rotate_refresh_token("late", "new", expires_at=later)
+
+
+async def test_a_key_neither_makes_nor_changes_keys_and_may_end_them(orm: Orm, world: World) -> None:
+    """Else it would outlive its own end, and bring back what its owner switched off."""
+    key = await orm.api_keys.add(world.ana, key_hash="a" * 64, prefix="p", name="mine", scopes=["read", "write"])
+    other = await orm.api_keys.add(world.ana, key_hash="b" * 64, prefix="p", name="other", scopes=["read"])
+    by_key = msgspec.structs.replace(world.ana, api_key_id=key.api_key_id)
+
+    with pytest.raises(Forbidden, match="makes and changes no keys"):
+        await orm.api_keys.add(by_key, key_hash="c" * 64, prefix="p", name="child", scopes=["read"])
+    for values in ({"expires_at": None}, {"is_active": True}, {"name": "x"}):
+        with pytest.raises(Forbidden, match="makes and changes no keys"):
+            await orm.api_keys.modify(key.api_key_id, by_key, values)
+    assert (await orm.api_keys.deactivate(other.api_key_id, by_key)).is_active is False
+
+
+async def test_an_admin_does_not_lock_themself_out(orm: Orm, world: World) -> None:
+    for values in ({"active": False}, {"role": "user"}):
+        with pytest.raises(BadUserInput) as refused:
+            await orm.users.modify(world.admin.uid, world.admin, values)
+        assert refused.value.path == tuple(values)
+    assert (await orm.users.modify(world.admin.uid, world.admin, {"active": True, "role": "admin", "name": "x"})).name == "x"
+
+
+async def test_a_dry_fill_hangs_on_an_order_of_its_own_account_only(orm: Orm, world: World) -> None:
+    fill = {"symbol": "BTC/USD", "side": "buy", "volume": 1, "price": 1}
+    order = await orm.orders.place(world.ana, {"symbol": "BTC/USD", "side": "buy", "order_type": "market", "volume": 1})
+    told = []
+    for principal, order_id in ((world.ben, order.order_id), (world.ben, 999_999)):
+        with pytest.raises(NotFound) as refused:
+            await orm.dry_trades.save(fill | {"order_id": order_id}, principal=principal)
+        told.append(refused.value.message.replace(str(order_id), "N"))
+
+    assert told == ["no order N"] * 2
+    saved = await orm.dry_trades.save(fill | {"order_id": order.order_id}, principal=world.ana)
+    assert saved.order_id == order.order_id
+
+
+async def test_a_password_is_not_put_back_by_a_login_that_began_before_it_changed(orm: Orm, world: World) -> None:
+    before = await orm.users.credentials_by_mail(world.ana.mail)
+    assert before is not None
+    await orm.users.set_password_hash(world.ana.uid, "new", world.ana)
+
+    await orm.users.rehash_password(world.ana.uid, "old, made anew", token_version=before.token_version)
+
+    after = await orm.users.credentials_by_mail(world.ana.mail)
+    assert after is not None
+    assert after.password_hash == "new"

@@ -11,7 +11,8 @@ from decimal import Decimal
 import asyncpg
 import msgspec
 import pytest
-from sqlalchemy import QueuePool, event, literal, select, update
+from sqlalchemy import QueuePool, event, literal, select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from fullon_master_api.apis.orm import Orm, database, lanes, open_orm, tables_trading
 from fullon_master_api.apis.orm.bots import BotFilter
@@ -319,3 +320,11 @@ async def test_a_parameter_without_a_place_is_refused_when_it_is_compiled(orm: O
     mine = select(tables_trading.orders.c.order_id).where(tables_trading.orders.c.uid == 7)
     with pytest.raises(AssertionError, match="has no place"):
         Ready(mine, orm.database._statements.dialect, {})
+
+
+async def test_a_failed_statement_tells_the_log_none_of_its_values(orm: Orm) -> None:
+    async with orm.database.write() as write:
+        with pytest.raises(DBAPIError) as failed:
+            await write.connection.execute(text("SELECT 1 FROM nowhere WHERE name = :name"), {"name": "a-hash-of-a-password"})
+    assert "nowhere" in str(failed.value)
+    assert "a-hash-of-a-password" not in str(failed.value)

@@ -18,10 +18,13 @@ from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 
 from fullon_master_api.apis.cache import Cache, open_cache
+from fullon_master_api.auth.rates import Rates
 from fullon_master_api.bus import Bus, open_bus
 from fullon_master_api.errors import StoreUnavailable, TokenExpired, Unauthenticated, UnknownUser
 from fullon_master_api.model import Bot, ExchangeAccount, Principal, Role, Scope, Symbol
 from fullon_master_api.rest.cache import Desk, create_app
+from fullon_master_api.rest.edge import Sockets
+from tests.rest.edges import add_edge
 from tests.servers import redis_server, redis_url
 
 __all__ = ["redis_server", "redis_url"]
@@ -138,7 +141,7 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def open_house(url: str, *, connections_max: int = 1000) -> AsyncIterator[House]:
+async def open_house(url: str, sockets: Sockets | None = None, rates: Rates | None = None) -> AsyncIterator[House]:
     """A server over a bus and a cache at this URL."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         async with open_bus(url) as bus, open_cache(bus, url) as cache, asyncio.TaskGroup() as tasks:
@@ -151,7 +154,8 @@ async def open_house(url: str, *, connections_max: int = 1000) -> AsyncIterator[
                 get_symbols=get_symbols,
             )
             outer = FastAPI()
-            outer.mount("/api/v1/cache", create_app(lambda: desk, connections_max=connections_max))
+            outer.mount("/api/v1/cache", create_app(lambda: desk))
+            add_edge(outer, sockets, rates)
             config = uvicorn.Config(outer, lifespan="off", ws="websockets-sansio", log_config=None)
             server = QuietServer(config)
             serving = tasks.create_task(server.serve([listening]))

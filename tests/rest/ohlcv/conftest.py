@@ -18,6 +18,7 @@ from fullon_master_api.errors import Unauthenticated
 from fullon_master_api.model import MarketTrade, Principal, Role, Scope, Side
 from fullon_master_api.rest.faults import install_faults
 from fullon_master_api.rest.ohlcv import FullonOhlcvGateway
+from tests.rest.edges import add_edge
 
 NS = 10**9
 DAY_S = 1_700_006_400  # 2023-11-15T00:00:00Z
@@ -77,6 +78,7 @@ def app(orm: Orm, ohlcv: OhlcvStore, bus: Bus) -> FastAPI:
         request.state.refusal = None
         return await answer(request)
 
+    add_edge(app)
     return app
 
 

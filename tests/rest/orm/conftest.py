@@ -29,6 +29,7 @@ from fullon_master_api.model import User
 from fullon_master_api.rest.edge import Edge
 from fullon_master_api.rest.faults import install_faults
 from fullon_master_api.rest.orm import get_all_routers
+from tests.rest.edges import sockets_for
 from tests.servers import drop_database, new_database, postgres_server
 
 __all__ = ["postgres_server"]
@@ -159,6 +160,7 @@ async def stage(installed: tuple[str, Demo]) -> AsyncGenerator[Stage, None]:
             foreign_path="/graphql",
             rates=Rates(per_user=0, per_address=0, running_max=100),
             limited_prefix=PREFIX,
+            sockets=sockets_for(),
         )
 
         def client(user: User | None) -> Client:

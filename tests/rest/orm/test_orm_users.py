@@ -63,8 +63,20 @@ async def test_a_missing_field_is_named(stage: Stage) -> None:
 
 
 async def test_a_new_password_ends_the_callers_session(stage: Stage) -> None:
-    await stage.other.ask("PATCH", f"/users/{stage.ben.uid}/password", {"password": "something new"})
+    path, known = f"/users/{stage.ben.uid}/password", await stage.sessions.hash_password("the old one")
+    await stage.orm.users.rehash_password(stage.ben.uid, known, token_version=0)
+    await stage.other.ask("PATCH", path, {"password": "something new"}, status=422)
+    await stage.other.ask("PATCH", path, {"password": "something new", "current_password": "the old one"})
     await stage.other.get("/users/me", status=401)
     session = await stage.sessions.login(mail="ben@fullon", password="something new", address="")
     again = Client(stage.app, {"Authorization": f"Bearer {session.access_token}"})
     assert (await again.get("/users/me"))["uid"] == stage.ben.uid
+
+
+async def test_a_key_sets_no_password_whatever_its_scopes(stage: Stage) -> None:
+    admin = Client(stage.app, dict(stage.admin.http.headers))
+    made = await admin.post("/api_keys/me", {"name": "all", "scopes": "read,write,admin"})
+    key = Client(stage.app, {"X-API-Key": made["key"]})
+    for uid in ((await admin.get("/users/me"))["uid"], stage.ben.uid):
+        body = {"password": "something new", "current_password": "password"}
+        await key.ask("PATCH", f"/users/{uid}/password", body, status=403)

@@ -110,9 +110,9 @@ class ApiKeys:
     ) -> ApiKey:
         """A key for the caller, or for another user by an admin. It may do no more than who makes it, nor than its owner.
 
-        Raises: Forbidden, NotFound, BadUserInput.
+        Raises: Forbidden, to an API key too; NotFound, BadUserInput.
         """
-        may_write(principal)
+        _may_keep_keys(principal)
         if uid is None and principal is None:
             raise BadUserInput("uid is missing", path=("uid",))
         owner = principal.uid if uid is None and principal is not None else uid
@@ -137,8 +137,8 @@ class ApiKeys:
             return await _read(write, api_key_id, None)
 
     async def modify(self, api_key_id: int, principal: Principal | None, values: Mapping[str, object]) -> ApiKey:
-        """Change name, description, `is_active` or `expires_at`. Raises: NotFound, Forbidden, BadUserInput."""
-        may_write(principal)
+        """Change name, description, `is_active` or `expires_at`. Raises: Forbidden, to an API key too; NotFound, BadUserInput."""
+        _may_keep_keys(principal)
         row = inputs.checked(api_keys, values, ("name", "description", "is_active", "expires_at"))
         return await self._change(api_key_id, principal, row, "api_key.modify")
 
@@ -164,6 +164,13 @@ class ApiKeys:
                 await write.connection.execute(update(api_keys).where(api_keys.c.api_key_id == api_key_id).values(**row))
             await write.audit(principal, action, f"api_key:{api_key_id}", fields=sorted(row))
             return await _read(write, api_key_id, principal)
+
+
+def _may_keep_keys(principal: Principal | None) -> None:
+    """A key would outlive its end in one that it makes, and a revoked one would come back by another."""
+    may_write(principal)
+    if principal is not None and principal.api_key_id is not None:
+        raise Forbidden("an API key makes and changes no keys, it only ends them: log in")
 
 
 async def _read(write: Write, api_key_id: int | None, principal: Principal | None) -> ApiKey:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -43,18 +43,17 @@ class Commands:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take(self, fence: Fence, *, limit: int = 100, resume: bool = False) -> list[Command]:
-        """Commands for the service of the fence, oldest first: the pending ones, and those that an earlier owner took and
-        did not finish. They are this owner's until it finishes them or its lease moves on.
+    async def take(self, fence: Fence, *, limit: int = 100, but: Collection[int] = ()) -> list[Command]:
+        """Commands for the service of the fence, oldest first, `but` not those of these accounts: the pending ones, and those
+        that an earlier owner took and did not finish. They are this owner's until it finishes them or its lease moves on.
 
-        With `resume` also those that this owner took: it crashed, and begins anew under the same lease.
         Raises: StaleEpoch.
         """
-        before = fence.epoch + 1 if resume else fence.epoch
-        left_behind = and_(commands.c.state == CommandState.TAKEN, commands.c.epoch < before)
+        left_behind = and_(commands.c.state == CommandState.TAKEN, commands.c.epoch < fence.epoch)
         waiting = (
             select(commands.c.command_id)
             .where(commands.c.service == fence.service, or_(commands.c.state == CommandState.PENDING, left_behind))
+            .where(commands.c.ex_id.not_in(but))
             .order_by(commands.c.command_id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -67,6 +66,16 @@ class Commands:
             taken = statement.values(state=CommandState.TAKEN, epoch=fence.epoch, attempts=commands.c.attempts + 1)
             rows = (await write.connection.execute(taken.returning(*_COLUMNS))).all()
         return sorted((Command(**row._mapping) for row in rows), key=lambda command: command.command_id)
+
+    async def give_back(self, fence: Fence) -> None:
+        """Let what this owner took and did not finish be taken again, as if an earlier owner had left it behind: it crashed,
+        and begins anew under the same lease.
+
+        Raises: StaleEpoch.
+        """
+        mine = (commands.c.service == fence.service, commands.c.state == CommandState.TAKEN, commands.c.epoch == fence.epoch)
+        async with self._database.write(fence=fence) as write:
+            await write.connection.execute(update(commands).where(*mine).values(epoch=fence.epoch - 1))
 
     async def finish(self, command_id: int, fence: Fence, *, error: str | None = None) -> None:
         """Say that a taken command is done, or why it failed. Raises: StaleEpoch."""

@@ -209,6 +209,7 @@ def open_database(
         return _open_sqlite(where, hint=hint, readers=min(pool_size, 8), timeout_s=pool_timeout_s)
     writer = create_async_engine(
         where,
+        hide_parameters=True,  # an error's text reaches the log, what was written does not
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=pool_timeout_s,
@@ -272,9 +273,10 @@ def _open_sqlite(where: URL, *, hint: Hint | None, readers: int, timeout_s: floa
     if where.database in (None, "", ":memory:"):
         raise ValueError("the SQLite store must be a file: every connection would see another store in memory")
     assert where.database is not None
-    Path(where.database).parent.mkdir(parents=True, exist_ok=True)
-    reader = create_async_engine(where, pool_size=readers, max_overflow=0, pool_timeout=timeout_s, pool_reset_on_return=None)
-    writer = create_async_engine(where, pool_size=1, max_overflow=0, pool_timeout=timeout_s)
+    Path(where.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shared: dict[str, Any] = {"hide_parameters": True, "max_overflow": 0, "pool_timeout": timeout_s}
+    reader = create_async_engine(where, pool_size=readers, pool_reset_on_return=None, **shared)
+    writer = create_async_engine(where, pool_size=1, **shared)
     for engine in (reader, writer):
         event.listen(engine.sync_engine, "connect", prepare_sqlite)
     event.listen(writer.sync_engine, "begin", begin_immediate)

@@ -12,6 +12,7 @@ from fullon_master_api.apis.orm import inputs
 from fullon_master_api.apis.orm.bots import must_read as must_read_bot
 from fullon_master_api.apis.orm.database import Database, Write, may_write
 from fullon_master_api.apis.orm.order_inputs import account_of
+from fullon_master_api.apis.orm.orders import must_read as must_read_order
 from fullon_master_api.apis.orm.owned import Owned, Paging, equal, owned_by, within
 from fullon_master_api.apis.orm.paging import Listing, Page
 from fullon_master_api.apis.orm.profit import ZERO, Fill, Ledger, Outcome
@@ -77,6 +78,8 @@ class DryTrades(Owned[DryTrade, DryTradeFilter]):
         async with self._database.write(fence=fence) as write:
             bot = None if row.get("bot_id") is None else await must_read_bot(write, row["bot_id"], principal)
             account = await account_of(write, principal, row, bot)
+            if principal is not None and row.get("order_id") is not None:
+                await _must_be_of(write, row["order_id"], account, principal)
             row |= {"uid": account.uid, "ex_id": account.ex_id, "cat_ex_id": account.cat_ex_id}
             series = _series(row)
             await write.lock(f"dry fills {row['ex_id']} {row['symbol']} {row.get('bot_id')}")
@@ -183,3 +186,10 @@ async def _must_read(write: Write, trade_id: int | None, principal: Principal | 
 def _conditions(filters: DryTradeFilter) -> list[ColumnElement[bool]]:
     names = ("bot_id", "ex_id", "order_id", "symbol", "side", "closingtrade")
     return [*equal(dry_trades, filters, names), *within(dry_trades.c.created_at, filters, "created_from", "created_to")]
+
+
+async def _must_be_of(write: Write, order_id: int, account: Any, principal: Principal) -> None:
+    """Raises NotFound for an order that is not of this account, as for one that there is not."""
+    order = await must_read_order(write, order_id, principal)
+    if order.ex_id != account.ex_id:
+        raise NotFound(f"no order {order_id}", path=("order_id",))

@@ -84,11 +84,11 @@ def _revision(connection: Connection) -> str | None:
 
 async def _run(url: str, work: Callable[[Connection], T], *, change: bool) -> T:
     """Do the work in one transaction that no other migration shares; it is undone whole if it fails."""
-    engine = create_async_engine(url, poolclass=NullPool)
+    engine = create_async_engine(url, poolclass=NullPool, hide_parameters=True)
     if make_url(url).get_backend_name() == "sqlite":
         database = make_url(url).database
         assert database, "a SQLite store is a file"
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
+        Path(database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         event.listen(engine.sync_engine, "connect", prepare_sqlite)
         if change:
             event.listen(engine.sync_engine, "begin", begin_immediate)

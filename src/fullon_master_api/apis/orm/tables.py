@@ -71,6 +71,7 @@ users: Final = Table(
     Column("password_hash", String(200), nullable=False),
     Column("token_version", Integer, nullable=False, default=0),
     _text("f2a", 64),
+    Column("totp_step", Integer, nullable=False, default=0),
     Column("role", EnumText(Role, 10), nullable=False, default=Role.USER),
     _text("name", 50),
     _text("lastname", 50),

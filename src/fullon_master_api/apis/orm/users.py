@@ -60,6 +60,13 @@ def visible(principal: Principal | None) -> ColumnElement[bool]:
     return owned_by(users.c.uid, principal)
 
 
+def may_set_password(principal: Principal | None) -> None:
+    """A key would become a login that outlives it. Raises: Forbidden."""
+    may_write(principal)
+    if principal is not None and principal.api_key_id is not None:
+        raise Forbidden("an API key may not set a password: log in")
+
+
 class Users(Owned[User, UserFilter]):
     def __init__(self, database: Database) -> None:
         super().__init__(database, _LISTING, users.c.uid, _conditions)
@@ -109,6 +116,11 @@ class Users(Owned[User, UserFilter]):
         """
         may_write(principal)
         row = inputs.checked(users, values, _FIELDS)
+        if principal is not None and principal.uid == uid and principal.role is Role.ADMIN:
+            if row.get("active") is False:
+                raise BadUserInput("an admin may not switch themself off", path=("active",))
+            if row.get("role", Role.ADMIN) is not Role.ADMIN:
+                raise BadUserInput("an admin may not take the role from themself", path=("role",))
         if not sees_all(principal):
             await self._must_see(uid, principal)
             denied = next((name for name in row if name not in _OWN_FIELDS), None)
@@ -127,21 +139,29 @@ class Users(Owned[User, UserFilter]):
 
     async def set_password_hash(self, uid: int, password_hash: str, principal: Principal | None) -> None:
         """Set the password and end every session of the user. Raises: NotFound, Forbidden."""
-        may_write(principal)
+        may_set_password(principal)
         async with self._database.write() as write:
             await _end_sessions(write, uid, visible(principal), password_hash=password_hash)
             await write.audit(principal, "user.password", f"user:{uid}")
 
-    async def rehash_password(self, uid: int, password_hash: str) -> None:
-        """Keep the same password under newer parameters; sessions go on."""
+    async def rehash_password(self, uid: int, password_hash: str, *, token_version: int) -> None:
+        """Keep the same password under newer parameters, unless a new one was set since; sessions go on."""
         async with self._database.write() as write:
-            await write.connection.execute(update(users).where(users.c.uid == uid).values(password_hash=password_hash))
+            same = update(users).where(users.c.uid == uid, users.c.token_version == token_version)
+            await write.connection.execute(same.values(password_hash=password_hash))
+
+    async def spend_totp_step(self, uid: int, step: int) -> bool:
+        """Whether no code of this time step, nor of a later one, was used before; from now on one was."""
+        async with self._database.write() as write:
+            statement = update(users).where(users.c.uid == uid, users.c.totp_step < step).values(totp_step=step)
+            return (await write.connection.execute(statement)).rowcount == 1
 
     async def set_totp_secret(self, uid: int, secret: str, principal: Principal | None) -> None:
         """Set the second factor, empty for none. Raises: NotFound, Forbidden."""
         may_write(principal)
         async with self._database.write() as write:
-            statement = update(users).where(users.c.uid == uid, visible(principal)).values(f2a=inputs.text("f2a", secret, 64))
+            values = {"f2a": inputs.text("f2a", secret, 64), "totp_step": 0}
+            statement = update(users).where(users.c.uid == uid, visible(principal)).values(**values)
             if (await write.connection.execute(statement)).rowcount == 0:
                 raise NotFound(f"no user {uid}")
             await write.audit(principal, "user.totp", f"user:{uid}", on=bool(secret))
@@ -178,10 +198,18 @@ class Users(Owned[User, UserFilter]):
 
     # ---- refresh tokens ------------------------------------------------------------------------------------------------
 
-    async def add_refresh_token(self, uid: int, token_hash: str, *, family: str, expires_at: datetime) -> None:
-        """Keep a token's hash; all tokens that come of one login are a family."""
+    async def add_refresh_token(
+        self, uid: int, token_hash: str, *, family: str, expires_at: datetime, token_version: int
+    ) -> None:
+        """Keep a token's hash; all tokens that come of one login are a family.
+
+        Raises: Unauthenticated where the user was switched off or got a new password since `token_version` was read.
+        """
+        same = select(users.c.uid).where(users.c.uid == uid, users.c.active, users.c.token_version == token_version)
         row = {"uid": uid, "token_hash": token_hash, "family": family, "expires_at": expires_at}
         async with self._database.write() as write:
+            if await write.connection.scalar(same.with_for_update()) is None:
+                raise Unauthenticated("Invalid credentials")
             await write.connection.execute(insert(refresh_tokens).values(**row))
 
     async def rotate_refresh_token(self, token_hash: str, new_hash: str, *, expires_at: datetime) -> PrincipalFacts:

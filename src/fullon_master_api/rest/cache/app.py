@@ -8,6 +8,8 @@ from uuid import uuid4
 
 from fastapi import FastAPI, WebSocket
 
+from fullon_master_api.auth.sockets import SocketAllowance
+from fullon_master_api.errors import RateLimited
 from fullon_master_api.rest.cache import accounts, bots, candles, generic, orders, processes, tickers, trades
 from fullon_master_api.rest.cache.desk import Desk, Endpoint
 from fullon_master_api.rest.cache.door import admit
@@ -15,7 +17,6 @@ from fullon_master_api.rest.cache.envelopes import Envelope, GenericEnvelope, Ty
 from fullon_master_api.rest.cache.session import Session
 from fullon_master_api.rest.faults import install_faults
 
-CONNECTIONS_MAX: Final = 10_000
 TRY_AGAIN_LATER: Final = 1013
 
 TYPED: Final[dict[str, Endpoint]] = {
@@ -29,36 +30,29 @@ TYPED: Final[dict[str, Endpoint]] = {
 }
 
 
-class Places:
-    """How many sockets this application may serve at once."""
+def create_app(desk: Callable[[], Desk]) -> FastAPI:
+    """An application to mount at `/api/v1/cache`. `desk` is called when a socket opens, so it may be built before the stores.
 
-    def __init__(self, size_max: int) -> None:
-        self.size_max, self.taken = size_max, 0
-
-
-def create_app(desk: Callable[[], Desk], *, connections_max: int = CONNECTIONS_MAX) -> FastAPI:
-    """An application to mount at `/api/v1/cache`. `desk` is called when a socket opens, so it may be built before the stores."""
+    Who lets sockets in before it gives each `state.allowance`.
+    """
     app = FastAPI(title="Fullon cache", openapi_url=None)
     install_faults(app)
-    places = Places(connections_max)
     for noun, endpoint in TYPED.items():
-        _add(app, f"/ws/{noun}/{{connection_id:path}}", endpoint, TypedEnvelope(), desk, places)
-    _add(app, "/ws", generic.ENDPOINT, GenericEnvelope(), desk, places)
+        _add(app, f"/ws/{noun}/{{connection_id:path}}", endpoint, TypedEnvelope(), desk)
+    _add(app, "/ws", generic.ENDPOINT, GenericEnvelope(), desk)
     return app
 
 
-def _add(app: FastAPI, path: str, endpoint: Endpoint, envelope: Envelope, desk: Callable[[], Desk], places: Places) -> None:
+def _add(app: FastAPI, path: str, endpoint: Endpoint, envelope: Envelope, desk: Callable[[], Desk]) -> None:
     @app.websocket(path)
     async def serve(socket: WebSocket, connection_id: str | None = None) -> None:
-        if places.taken >= places.size_max:
-            await socket.accept()
-            await socket.close(TRY_AGAIN_LATER, "Too many connections")
+        here = desk()
+        allowance: SocketAllowance = socket.state.allowance
+        principal = await admit(socket, here, admin_only=endpoint.admin_only)
+        if principal is None:
             return
-        places.taken += 1
         try:
-            here = desk()
-            principal = await admit(socket, here, admin_only=endpoint.admin_only)
-            if principal is not None:
+            with allowance.held(principal):
                 await Session(socket, here, principal, endpoint, envelope, connection_id or uuid4().hex).run()
-        finally:
-            places.taken -= 1
+        except RateLimited as error:
+            await socket.close(TRY_AGAIN_LATER, error.message)

@@ -32,6 +32,8 @@ async def admit(socket: WebSocket, desk: Desk, *, admin_only: bool) -> Principal
     await socket.accept()
     if principal is not None and admin_only and not principal.is_admin:
         refusal = NOT_ADMIN
+    if principal is None:
+        socket.state.allowance.count_refusal()
     if principal is None or refusal is not None:
         log.info("cache.socket_refused", path=socket.url.path, reason=refusal)
         await socket.close(POLICY_VIOLATION, refusal)

@@ -133,6 +133,7 @@ class Session:
 
     async def _act(self, request_id: RequestId, asked: str, request: Json) -> None:
         begun_s = time()
+        self._socket.state.allowance.spend(self._principal)
         if asked in self._endpoint.actions:
             action = self._endpoint.actions[asked]
             self._check_rights(action)

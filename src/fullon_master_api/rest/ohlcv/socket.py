@@ -12,8 +12,9 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from fullon_master_api.apis.ohlcv.frames import NS, parse_timeframe
 from fullon_master_api.apis.ohlcv.tables import instant
+from fullon_master_api.auth.sockets import SocketAllowance
 from fullon_master_api.bus import Bus, Delivery, candle_topic, public_trades_topic
-from fullon_master_api.errors import GatewayError, SlowConsumer, Unauthenticated
+from fullon_master_api.errors import GatewayError, RateLimited, SlowConsumer, Unauthenticated
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import Candle, Gap, MarketTrades, Principal, Record, Scope, Timeframe
 from fullon_master_api.rest.ohlcv.asked import find_symbol
@@ -45,10 +46,16 @@ async def serve(socket: WebSocket) -> None:
     """`?token=` or a header names the caller; a refused socket is closed with 1008 and the reason, before any data."""
     who = await _admit(socket)
     await socket.accept()
+    allowance: SocketAllowance = socket.state.allowance
     if isinstance(who, Refused):
+        allowance.count_refusal()
         await socket.close(POLICY_VIOLATION, who.reason)
         return
-    await Session(socket, who).run()
+    try:
+        with allowance.held(who):
+            await Session(socket, who).run()
+    except RateLimited as error:
+        await socket.close(TRY_AGAIN_LATER, error.message)
 
 
 async def _admit(socket: WebSocket) -> Principal | Refused:
@@ -123,6 +130,7 @@ class Session:
             await self._fail("Missing required fields: exchange, symbol, timeframe, type")
             return
         try:
+            self._socket.state.allowance.spend(self._principal)
             await (self._subscribe(named) if action == "subscribe" else self._unsubscribe(named))
         except GatewayError as error:
             await self._fail(

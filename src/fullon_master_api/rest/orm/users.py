@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from fullon_master_api.apis.orm.database import must_be_admin
-from fullon_master_api.apis.orm.users import UserFilter
+from fullon_master_api.apis.orm.users import UserFilter, may_set_password
 from fullon_master_api.rest.faults import ANSWERS
 from fullon_master_api.rest.orm.asked import Caller, Id, Logins, PageNumber, PageSize, Store, found, page_response
 from fullon_master_api.rest.orm.exact import ExactRoute, exact_response
@@ -47,6 +47,7 @@ class NewPassword(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     password: Password
+    current_password: str = Field("", max_length=256, description="Asked for where the password is the caller's own")
 
 
 @router.get("", summary="Users: all of them for an admin, else the caller", response_model=USER.many)
@@ -117,6 +118,9 @@ async def remove(user_id: Id, caller: Caller, orm: Store, logins: Logins) -> Res
 @router.patch("/{user_id}/password", summary="Set a password and end every session", response_model=USER.model)
 async def password(user_id: Id, body: NewPassword, caller: Caller, orm: Store, logins: Logins) -> Response:
     known = found(await orm.users.get_many([user_id], caller), f"no user {user_id}")
+    may_set_password(caller)  # Before the work of hashing.
+    if user_id == caller.uid:
+        await logins.check_password(caller, body.current_password)
     await orm.users.set_password_hash(user_id, await logins.hash_password(body.password), caller)
     logins.forget(user_id)
     return exact_response(USER.body(known))
