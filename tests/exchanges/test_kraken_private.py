@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 from msgspec import structs
 
-from fullon_master_api.errors import ExchangeDenied, ExchangeRefused
+from fullon_master_api.errors import ExchangeDenied, ExchangeRefused, ExchangeUnavailable
 from fullon_master_api.exchanges import open_exchange
 from fullon_master_api.exchanges.adapter import ExchangeAdapter, OrderRequest, OrderState
 from fullon_master_api.exchanges.paper import GeneratedSource, PaperExchange, PaperOptions, open_paper
@@ -145,3 +145,74 @@ async def test_wrong_credentials_are_denied_and_too_little_money_is_refused(
     with pytest.raises(ExchangeRefused, match="EOrder:Insufficient funds"):
         await kraken.place_order(structs.replace(BUY, quantity=Decimal(50)))
     assert paper.accounts[KEY].orders == {}
+
+
+async def follow_fills(adapter: ExchangeAdapter, seen: list[str], opened: asyncio.Event) -> None:
+    """As a service does: a stream that ends is opened again. `opened` tells that it told something."""
+    while True:
+        try:
+            async for fills in adapter.stream_fills():
+                opened.set()
+                seen += [fill.ex_trade_id for fill in fills]
+        except ExchangeUnavailable:
+            await asyncio.sleep(0.05)
+
+
+async def come(seen: list[str], paper: PaperExchange) -> None:
+    """Until every fill of the exchange has come."""
+    async with asyncio.timeout(60):
+        while set(seen) != set(paper.accounts[KEY].fills):
+            await asyncio.sleep(0.02)
+
+
+async def test_who_waited_behind_a_failed_subscription_subscribes_anew(paper: PaperExchange, kraken: ExchangeAdapter) -> None:
+    """Orders and fills come by one channel: the second reader must not take the first one's failure for a subscription."""
+    await kraken.load_markets()
+    seen: list[str] = []
+    paper.faults.refuse = True
+
+    async def follow_orders() -> None:
+        async for _ in kraken.stream_orders():
+            pass
+
+    first = asyncio.create_task(follow_orders())
+    second = asyncio.create_task(follow_fills(kraken, seen, asyncio.Event()))
+    with pytest.raises(ExchangeUnavailable):
+        await first
+    paper.faults.refuse = False
+    await kraken.place_order(BUY)
+    try:
+        await come(seen, paper)
+    finally:
+        second.cancel()
+
+
+async def test_who_comes_back_before_another_has_noticed_the_loss_subscribes_anew(
+    paper: PaperExchange, kraken: ExchangeAdapter
+) -> None:
+    await kraken.load_markets()
+    seen: list[str] = []
+    opened, busy, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def follow_orders() -> None:
+        async for _ in kraken.stream_orders():
+            busy.set()
+            await done.wait()
+
+    first = asyncio.create_task(follow_orders())
+    second = asyncio.create_task(follow_fills(kraken, seen, opened))
+    try:
+        async with asyncio.timeout(60):
+            while not busy.is_set():  # Until both are subscribed and the first one is at work.
+                await kraken.place_order(BUY)
+                await asyncio.sleep(0.1)
+            await opened.wait()
+        paper.faults.drop_sockets()
+        await asyncio.sleep(0.2)
+        await kraken.place_order(BUY)
+        await come(seen, paper)
+    finally:
+        done.set()
+        for task in (first, second):
+            task.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from fullon_master_api.apis.orm.orders import OrderChange
 from fullon_master_api.apis.orm.tables_services import CommandState
+from fullon_master_api.apis.orm.trades import TradeFilter
 from fullon_master_api.bus import account_topic
-from fullon_master_api.exchanges.adapter import OrderRequest
+from fullon_master_api.errors import ExchangeUnavailable
+from fullon_master_api.exchanges.adapter import Fill, OrderRequest
+from fullon_master_api.exchanges.kraken import KrakenExchange
 from fullon_master_api.model import (
     Balances,
     Fence,
@@ -221,6 +226,46 @@ async def test_fills_of_a_time_without_sockets_are_read_afterwards(stage: Stage)
         trades = (await stage.resources.orm.trades.of_orders([order.order_id], None))[0]
         expected = sorted(stage.paper.accounts[KEY].fills)
         assert sorted(trade.ex_trade_id for trade in trades) == expected
+
+
+async def test_a_fill_that_comes_before_the_history_could_be_read_hides_none_of_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More fills than a new stream repeats happen while everything is away, and REST is the last that comes back."""
+    monkeypatch.setattr("fullon_master_api.services.fill_keeper.OVERLAP_NS", 0)  # Each fill that is stored moves the beginning.
+    account, refused = stage.paper.accounts[KEY], True
+    fetch = KrakenExchange.fetch_fills
+
+    async def fetch_if_it_may(self: KrakenExchange, **asked: Any) -> list[Fill]:
+        if refused:
+            raise ExchangeUnavailable("EAPI:Rate limit exceeded")
+        return await fetch(self, **asked)
+
+    def buy() -> None:
+        stage.paper.matching.place(account, {"pair": SYMBOL, "type": "buy", "ordertype": "market", "volume": "0.0002"})
+
+    async def stored() -> set[str]:
+        rows = (await stage.resources.orm.trades.page(None, filters=TradeFilter(ex_id=stage.account.ex_id), first=500)).rows
+        return {row.ex_trade_id for row in rows}
+
+    async def all_stored() -> bool:
+        return await stored() == set(account.fills)
+
+    async with stage.serving():
+        await until(stage.synced)
+        buy()
+        await until(all_stored)
+        monkeypatch.setattr(KrakenExchange, "fetch_fills", fetch_if_it_may)
+        stage.paper.faults.maintenance = stage.paper.faults.refuse = True
+        stage.paper.faults.drop_sockets()
+        for _ in range(70):
+            buy()
+        stage.paper.faults.clear()
+        for _ in range(20):  # Some of these come over the new stream.
+            buy()
+            await asyncio.sleep(0.1)
+        refused = False
+        await until(all_stored)
 
 
 async def test_positions_are_there_again_after_a_restart(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
 from decimal import Decimal
 from pathlib import Path
@@ -10,9 +11,15 @@ from pathlib import Path
 import pytest
 
 from fullon_master_api.apis.orm import Secrets
+from fullon_master_api.apis.orm.commands import Command
+from fullon_master_api.apis.orm.orders import OrderChange
+from fullon_master_api.apis.orm.tables_services import CommandState
 from fullon_master_api.bus import ticker_topic
+from fullon_master_api.errors import StoreUnavailable
 from fullon_master_api.model import Fence, Order, OrderStatus, ServiceName, Side, Ticker
+from fullon_master_api.services.account import AccountService
 from fullon_master_api.services.dry_run import DryRun
+from fullon_master_api.services.order_keeper import OrderKeeper
 from tests.services.account_stage import KEY, SECRET, SYMBOL, Stage, staged
 from tests.services.stage import locked, until
 
@@ -135,6 +142,99 @@ async def test_a_command_that_was_begun_too_often_is_given_up(dry: Stage) -> Non
         assert "not tried again" in ended.reason
 
 
+async def test_an_accounts_full_line_leaves_the_rest_in_sql_and_lets_the_others_pass(
+    dry: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fullon_master_api.services.account.LINE_MAX", 3)
+    held, carry_out, store = asyncio.Event(), AccountService._carry_out, dry.resources.orm
+
+    async def waiting(service: AccountService, command: Command, *, again: bool) -> str | None:
+        if command.ex_id == dry.account.ex_id:
+            await held.wait()
+        return await carry_out(service, command, again=again)
+
+    monkeypatch.setattr(AccountService, "_carry_out", waiting)
+    values = {"uid": dry.account.uid, "cat_ex_id": dry.account.cat_ex_id, "name": "second"}
+    second = await store.accounts.add(None, values)
+    asked: dict[str, object] = {"side": "buy", "order_type": "limit", "volume": Decimal(1), "price": Decimal(9), "dry_run": True}
+    orders = [await dry.place(**asked) for _ in range(12)]
+
+    async def states() -> Counter[CommandState]:
+        found = await store.commands.of_orders([order.order_id for order in orders])
+        return Counter(command.state for commands in found for command in commands)
+
+    async with dry.serving():
+        await dry.comes_to(await dry.place(ex_id=second.ex_id, **asked), OrderStatus.OPEN)
+        assert await states() == {CommandState.TAKEN: 6, CommandState.PENDING: 6}
+        held.set()
+
+        async def done() -> bool:
+            return await states() == {CommandState.DONE: 12}
+
+        await until(done)
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("commands:")]
+
+
+@pytest.mark.parametrize("kind", ["switched off", "without its bot", "too much", "ended by hand"])
+async def test_an_order_that_cannot_be_filled_ends_alone(dry: Stage, kind: str) -> None:
+    """It must end neither the service nor the fills of others."""
+    orm, account = dry.resources.orm, dry.account
+    bot = await orm.bots.add(None, {"name": "gone soon", "uid": account.uid})
+    await dry.tick("50000.0", "50001.0")
+    limit = {"side": "buy", "order_type": "limit", "price": Decimal(49000), "dry_run": True}
+    async with dry.serving():
+        volume = Decimal(10) ** 34 if kind == "too much" else Decimal("0.5")
+        order = await dry.place(**limit, volume=volume, bot_id=bot.bot_id if kind == "without its bot" else None)
+        await dry.comes_to(order, OrderStatus.OPEN)
+        if kind == "switched off":
+            await orm.accounts.modify(account.ex_id, None, {"active": False})
+        elif kind == "without its bot":
+            await orm.bots.remove(bot.bot_id, None)
+        elif kind == "ended by hand":
+            await orm.orders.set_status(order.order_id, None, OrderStatus.CANCELED)
+        else:
+            other = await dry.place(**limit, volume=Decimal("0.5"))
+            await dry.comes_to(other, OrderStatus.OPEN)
+        await dry.tick("48000.0", "48001.0")
+
+        expected = {"without its bot": OrderStatus.FILLED, "ended by hand": OrderStatus.CANCELED}
+        ended = await dry.comes_to(order, expected.get(kind, OrderStatus.REJECTED))
+        if kind == "too much":
+            await dry.comes_to(other, OrderStatus.FILLED)
+        if kind == "switched off":
+            assert "is switched off" in ended.reason
+            await orm.accounts.modify(account.ex_id, None, {"active": True})
+        last = await dry.place(side="sell", order_type="market", volume=Decimal("0.1"), dry_run=True)
+        await dry.comes_to(last, OrderStatus.FILLED)
+    fills = (await orm.dry_trades.of_orders([order.order_id], None))[0]
+    assert len(fills) == (1 if kind == "without its bot" else 0)
+
+
+async def test_an_order_that_has_filled_is_not_canceled_because_its_end_is_not_stored_yet(
+    dry: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change, ended = OrderKeeper.change, asyncio.Event()
+
+    async def fails_at_the_end(self: OrderKeeper, order: Order, what: OrderChange) -> Order:
+        if what.status is OrderStatus.FILLED and not ended.is_set():
+            ended.set()
+            raise StoreUnavailable("the store is away")
+        return await change(self, order, what)
+
+    monkeypatch.setattr(OrderKeeper, "change", fails_at_the_end)
+    monkeypatch.setattr("fullon_master_api.services.dry_run.RETRY_S", 600.0)
+    await dry.tick("50000.0", "50001.0")
+    async with dry.serving():
+        order = await dry.place(side="buy", order_type="limit", volume=Decimal("0.5"), price=Decimal(49000), dry_run=True)
+        await dry.comes_to(order, OrderStatus.OPEN)
+        await dry.tick("48000.0", "48001.0")
+        async with asyncio.timeout(60):
+            await ended.wait()
+        await dry.resources.orm.orders.cancel(order.order_id, None)
+        filled = await dry.comes_to(order, OrderStatus.FILLED, OrderStatus.CANCELED)
+    assert (filled.status, filled.final_volume) == (OrderStatus.FILLED, Decimal("0.5"))
+
+
 async def test_a_dry_order_fills_once_when_the_store_is_back(dry: Stage, tmp_path: Path) -> None:
     await dry.tick("50000.0", "50001.0")
     async with dry.serving():
@@ -153,6 +253,17 @@ async def test_an_order_on_an_account_without_credentials_is_rejected(dry: Stage
         rejected = await dry.comes_to(order, OrderStatus.REJECTED)
         assert "not connected" in rejected.reason
     assert not dry.paper.accounts[KEY].orders
+
+
+async def test_an_order_of_an_earlier_owner_that_was_never_begun_is_rejected_without_an_account(dry: Stage) -> None:
+    store = dry.resources.orm
+    order = await dry.place(side="buy", order_type="market", volume=Decimal("0.1"))
+    epochs = await store.services.claim([ServiceName.ACCOUNT.value], "crashed", 600.0)
+    await store.commands.take(Fence(service=ServiceName.ACCOUNT.value, epoch=epochs[ServiceName.ACCOUNT.value]))
+    await store.services.release("crashed", epochs)
+    async with dry.serving():
+        rejected = await dry.comes_to(order, OrderStatus.REJECTED)
+        assert "not connected" in rejected.reason
 
 
 async def test_an_account_added_while_it_runs_is_connected(dry: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from fullon_master_api.apis.orm.demo import install_demo
 from fullon_master_api.bus import Delivery, public_trades_topic
+from fullon_master_api.errors import StoreUnavailable
 from fullon_master_api.model import DesiredState, Fence, Principal, Role, Scope, ServiceName, ServiceState, Ticker
 from fullon_master_api.rest.probes import probe_router
 from fullon_master_api.services.board import FeedBoard
@@ -105,6 +106,28 @@ def test_restarts_are_limited_by_a_cooldown_and_by_the_hour(tmp_path: Path, trie
     others = [HealthAction(timestamp=NOW, service_name="ohlcv", succeeded=False)] * 5
     assert may_restart("ticker", [*others, *tries], NOW, settings_of(tmp_path)) is allowed
     assert not may_restart("ticker", [], NOW, settings_of(tmp_path, health_auto_restart_enabled=False))
+
+
+async def test_what_could_not_be_tidied_is_tidied_by_the_next_check_and_then_for_an_hour_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_platform(tmp_path) as resources:
+        monitor, prune, calls = await monitor_of(resources), resources.orm.events.prune, list[datetime]()
+
+        async def away_once(before: datetime) -> int:
+            calls.append(before)
+            if len(calls) == 1:
+                raise StoreUnavailable("away")
+            return await prune(before)
+
+        monkeypatch.setattr(resources.orm.events, "prune", away_once)
+        with pytest.raises(StoreUnavailable):
+            await monitor._tidy(NOW)
+        for minutes in (1, 2, 60):
+            await monitor._tidy(NOW + timedelta(minutes=minutes))
+        assert len(calls) == 2
+        await monitor._tidy(NOW + timedelta(minutes=61))
+        assert len(calls) == 3
 
 
 async def test_a_process_without_a_heartbeat_is_an_issue_and_a_stopped_one_is_not(tmp_path: Path) -> None:

@@ -71,6 +71,26 @@ async def test_an_old_connection_of_a_collector_is_replaced_and_ticks_go_on(
         assert closed == opened
 
 
+async def test_a_connection_of_an_account_whose_streams_fail_in_a_row_is_replaced_and_orders_go_on(tmp_path: Path) -> None:
+    opened: list[ExchangeAdapter] = []
+    closed: list[ExchangeAdapter] = []
+    async with staged(tmp_path) as stage:
+        settings = stage.resources.settings.model_copy(update={"account_reconnect_delay": 0.02, "account_max_retries": 2})
+        resources = dataclasses.replace(noting_closed(stage.resources, opened, closed), settings=settings)
+        async with running(resources, ServiceName.ACCOUNT, partial(AccountService, resources)):
+            await until(stage.synced, within_s=WAIT_S)
+            stage.paper.faults.refuse = True  # Sockets are refused, REST answers.
+            stage.paper.faults.drop_sockets()
+
+            async def replaced() -> bool:
+                return len(closed) >= 2
+
+            await until(replaced, within_s=WAIT_S)
+            order = await stage.place(side="buy", order_type="market", volume=Decimal("0.1"))
+            await stage.comes_to(order, OrderStatus.FILLED)
+        assert set(closed) == set(opened)
+
+
 async def test_an_old_connection_of_an_account_is_replaced_and_orders_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

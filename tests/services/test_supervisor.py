@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -169,11 +173,15 @@ async def test_a_denied_credential_is_not_tried_again(tmp_path: Path) -> None:
             raise ExchangeDenied("the key is not valid")
 
     script.act = deny
-    async with open_platform(tmp_path) as resources, supervised(resources, script):
+    async with open_platform(tmp_path) as resources, supervised(resources, script) as supervisor:
         manager = manager_of(resources)
         row = await manager.start(TICKER, ADMIN)
         assert (row.state, row.last_error) == (ServiceState.FAILED, "ExchangeDenied: the key is not valid")
-        await asyncio.sleep(5 * QUICK.max_s)
+
+        async def given_up() -> bool:
+            return not supervisor._runners[TICKER].busy
+
+        await until(given_up, within_s=20.0)
         assert len(script.runs) == 1
 
 
@@ -191,6 +199,7 @@ async def test_a_feed_in_error_makes_the_service_degraded_and_says_which(tmp_pat
         await manager.start(TICKER, ADMIN)
         gauge = boards[0].feed("kraken:BTC/USD:ticker")
         gauge.received(5_000_000_000, 4_000_000_000)
+        gauge.refused += 2
         gauge.failed("the socket closed")
 
         async def state_is(state: ServiceState) -> bool:
@@ -198,22 +207,35 @@ async def test_a_feed_in_error_makes_the_service_degraded_and_says_which(tmp_pat
 
         await until(lambda: state_is(ServiceState.DEGRADED))
         feeds = (await manager.get(TICKER)).feeds
-        assert [(feed.feed, feed.messages, feed.lag_ms, feed.error) for feed in feeds] == [
-            ("kraken:BTC/USD:ticker", 1, 1000.0, "the socket closed")
+        assert [(feed.feed, feed.messages, feed.lag_ms, feed.refused, feed.error) for feed in feeds] == [
+            ("kraken:BTC/USD:ticker", 1, 1000.0, 2, "the socket closed")
         ]
         gauge.works()
         await until(lambda: state_is(ServiceState.RUNNING))
 
 
-async def test_of_two_supervisors_one_runs_the_service_and_the_other_takes_over_when_it_leaves(tmp_path: Path) -> None:
-    one, two = Scripted(), Scripted()
+async def test_of_two_supervisors_one_runs_the_service_and_the_other_takes_over_when_it_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, refused = Scripted(), Scripted(), Counter[str]()
     async with open_platform(tmp_path) as resources:
-        manager = manager_of(resources)
+        manager, claim = manager_of(resources), resources.orm.services.claim
+
+        async def noted(names: Sequence[str], owner: str, ttl_s: float) -> dict[str, int]:
+            won = await claim(names, owner, ttl_s)
+            refused[owner] += not won
+            return won
+
+        monkeypatch.setattr(resources.orm.services, "claim", noted)
         async with supervised(resources, one, ttl_s=LEASE_S) as first:
             await until(lambda: _held(first))
             await manager.start(TICKER, ADMIN)
             async with supervised(resources, two, ttl_s=LEASE_S) as second:
-                await asyncio.sleep(0.3)
+
+                async def asked_in_vain() -> bool:
+                    return refused[second.owner] >= 3
+
+                await until(asked_in_vain)
                 assert (len(one.runs), len(two.runs), dict(second.held)) == (1, 0, {})
                 first.stop()
                 await until(lambda: _runs(two))
@@ -271,13 +293,38 @@ async def test_a_service_that_nobody_runs_any_more_is_not_shown_as_running(tmp_p
         epoch = (await store.claim([TICKER.value], "gone", 0.1))[TICKER.value]
         await store.set_desired(TICKER, DesiredState.RUNNING, by=None)
         await store.observe(Fence(service=TICKER.value, epoch=epoch), state=ServiceState.RUNNING, observed_generation=1)
-        impatient = ServiceManager(store, resources.bus, wait_s=0.1, ttl_s=-0.95)
-        await asyncio.sleep(0.2)
-        row = await impatient.get(TICKER)
+        heard_at = (await store.get(TICKER)).heartbeat_at
+        assert heard_at is not None
+        now = heard_at + timedelta(seconds=2 * LEASE_S + 2)
+        manager = ServiceManager(store, resources.bus, wait_s=0.1, ttl_s=LEASE_S, clock=lambda: now)
+        assert (await manager.get(TICKER)).state is ServiceState.RUNNING
+        now += timedelta(microseconds=1)
+        row = await manager.get(TICKER)
         assert row.state is ServiceState.FAILED
         assert row.last_error is not None
         assert row.last_error.startswith("no heartbeat since")
-        assert (await manager_of(resources).get(TICKER)).state is ServiceState.RUNNING
+        assert (await manager.start(TICKER, ADMIN)).generation == row.generation + 1  # Whoever had it may come back.
+        await store.set_desired(TICKER, DesiredState.STOPPED, by=None)
+        row = await manager.get(TICKER)
+        assert (row.state, row.owner, row.last_error) == (ServiceState.STOPPED, None, None)
+
+
+async def test_a_wait_for_what_somebody_else_has_changed_meanwhile_is_over(tmp_path: Path) -> None:
+    async with open_platform(tmp_path) as resources:
+        manager, store = (
+            ServiceManager(resources.orm.services, resources.bus, wait_s=600.0, ttl_s=LEASE_S),
+            resources.orm.services,
+        )
+        starting = asyncio.create_task(manager.start(TICKER, ADMIN))  # Nobody runs it, so that it waits.
+
+        async def wanted() -> bool:
+            return (await store.get(TICKER)).desired is DesiredState.RUNNING
+
+        await until(wanted)
+        await store.set_desired(TICKER, DesiredState.STOPPED, by=None)
+        async with asyncio.timeout(20.0):
+            row = await starting
+        assert (row.desired, row.generation) == (DesiredState.STOPPED, 2)
 
 
 async def test_auto_start_leaves_alone_what_an_admin_stopped(tmp_path: Path) -> None:
@@ -308,6 +355,34 @@ async def test_a_process_beyond_its_memory_starts_its_services_anew(tmp_path: Pa
             await until(anew)
             assert (await store.get(TICKER)).last_error is None
             supervisor.stop()
+
+
+async def test_after_a_fresh_start_for_the_sake_of_memory_there_is_none_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_s: list[float] = []
+
+    def too_much() -> int:
+        looked_s.append(time.monotonic())
+        return 2
+
+    monkeypatch.setattr("fullon_master_api.services.supervisor.MEMORY_LOOK_S", 0.01)
+    monkeypatch.setattr("fullon_master_api.services.supervisor.MEMORY_PAUSE_S", 1.0)
+    monkeypatch.setattr("fullon_master_api.services.supervisor.memory_mb", too_much)
+    script = Scripted()
+    async with open_platform(tmp_path) as resources:
+        store = resources.orm.services
+        supervisor = Supervisor(store, resources.bus, {TICKER: script}, ttl_s=LEASE_S, policy=QUICK, poll_s=0.05, memory_mb_max=1)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(supervisor.run())
+            await manager_of(resources).start(TICKER, ADMIN)
+
+            async def twice() -> bool:
+                return len(script.runs) >= 3
+
+            await until(twice)
+            supervisor.stop()
+    assert max(later - sooner for sooner, later in pairwise(looked_s)) >= 1.0
 
 
 async def _held(supervisor: Supervisor) -> bool:

@@ -86,10 +86,10 @@ class KrakenWire(ExactExchange, ccxt.pro.kraken):  # type: ignore[misc]
         private = client.url == self.urls["api"]["ws"]["privateV2"]
         if client.url in (self.urls["api"]["ws"]["publicV2"], self.urls["api"]["ws"]["privateV2"]):
             ours = translated(error, "kraken")
-            for (channel, _), feeds in self.feeds.items():
-                if (channel in PRIVATE) == private:
-                    for feed in feeds:
-                        feed.fail(ours)
+            for topic in [topic for topic in self.feeds if (topic[0] in PRIVATE) == private]:
+                self.newest.pop(topic, None)
+                for feed in self.feeds.pop(topic):  # Whoever comes now needs a subscription on the next connection.
+                    feed.fail(ours)
             for answered in self.refused.values():
                 if not answered.done():
                     answered.set_exception(ours)
@@ -113,6 +113,7 @@ class KrakenWire(ExactExchange, ccxt.pro.kraken):  # type: ignore[misc]
         topics: list[Topic] = [(channel, symbol) for symbol in symbols]
         feed = feed or Feed(lossy=channel in STATES)
         url = self.urls["api"]["ws"]["privateV2" if channel in PRIVATE else "publicV2"]
+        unanswered: list[str] = []
         try:
             with exchange_errors("kraken"):
                 async with asyncio.timeout(timeout_s), self.changing:
@@ -123,13 +124,17 @@ class KrakenWire(ExactExchange, ccxt.pro.kraken):  # type: ignore[misc]
                         if topic in self.newest:
                             feed.put(self.newest[topic])
                     if fresh:
-                        await self._ask("subscribe", url, channel, fresh, params)
+                        try:
+                            await self._ask("subscribe", url, channel, fresh, params)
+                        except BaseException:  # Before the next one's turn, who would else take this feed for a subscription.
+                            unanswered = self._left(feed, topics)
+                            raise
             yield feed, self.client(url)
         finally:
             # The connection may be gone, and then nothing is left to unsubscribe.
             with suppress(ccxt.BaseError, ConnectionError, TimeoutError, ExchangeRefused, ExchangeUnavailable):
                 async with asyncio.timeout(min(timeout_s, UNSUBSCRIBE_S)), self.changing:
-                    left = self._left(feed, topics)
+                    left = [symbol for symbol in unanswered if (channel, symbol) not in self.feeds] + self._left(feed, topics)
                     if left and url in self.clients:
                         await self._ask("unsubscribe", url, channel, left, params)
 

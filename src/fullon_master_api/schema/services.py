@@ -20,6 +20,7 @@ class FeedHealth:
     lag_ms: float | None = strawberry.field(description="From the exchange's time to ours, in milliseconds.")
     reconnects: int = strawberry.field(description="How often it had to connect again.")
     gaps: int = strawberry.field(description="Gaps that were found.")
+    refused: int = strawberry.field(description="Market data that made no sense, and was not kept.")
     error: str | None = strawberry.field(description="What it waits for, null while it works.")
 
 

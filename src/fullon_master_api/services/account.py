@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -35,6 +36,8 @@ LOOK_S: Final = 5.0
 COMMANDS_S: Final = 1.0
 CONNECT_WAIT_S: Final = 20.0
 """A command waits so long for its account to be connected, then it is refused."""
+LINE_MAX: Final = 100
+"""An account with so many commands in its line gets no more: they wait in SQL, and those of other accounts pass them."""
 CANCELS_MAX: Final = 6
 ATTEMPTS_MAX: Final = 3
 """A command that was begun so often, and never finished, must not bring the service into a crash loop."""
@@ -75,7 +78,7 @@ class AccountService:
         self._heartbeats = Heartbeats(resources.cache.processes, board, process_type="account", component="account_daemon")
         self._accesses: dict[int, Access] = {}
         self._live: dict[int, LiveAccount] = {}
-        self._lines: dict[int, asyncio.Queue[Command]] = {}
+        self._lines: dict[int, deque[Command]] = {}  # those that are worked on
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -143,8 +146,9 @@ class AccountService:
         try:
             async with asyncio.timeout(RECYCLE_S):
                 await live.run()
+            log.info("account.recycle", ex_id=account.ex_id, reason="its streams failed too often")
         except TimeoutError:
-            log.info("account.recycle", ex_id=account.ex_id)
+            log.info("account.recycle", ex_id=account.ex_id, reason="it was old")
         finally:
             del self._live[account.ex_id]
 
@@ -152,27 +156,31 @@ class AccountService:
 
     async def _take_commands(self, tasks: asyncio.TaskGroup) -> None:
         """Take what waits, at first also what a crash left behind, and give each to the line of its account."""
-        topic, first = service_topic(ServiceName.ACCOUNT), True
+        topic, commands, begun = service_topic(ServiceName.ACCOUNT), self._with.orm.commands, False
         with self._with.bus.listen(topic, lambda _topic, _message: self._wake.set()):
             while True:
                 try:
-                    taken = await self._with.orm.commands.take(self._fence, resume=first)
-                    first = False
+                    if not begun:
+                        await commands.give_back(self._fence)
+                        begun = True
+                    full = [ex_id for ex_id, line in self._lines.items() if len(line) >= LINE_MAX]
+                    taken = await commands.take(self._fence, limit=LINE_MAX, but=full)
                 except Unavailable as away:
                     log.warning("account.commands_away", error=away.message)
                     taken = []
                 for command in taken:
                     if command.ex_id not in self._lines:
-                        line = self._lines[command.ex_id] = asyncio.Queue()
-                        tasks.create_task(self._work(line), name=f"commands:{command.ex_id}")
-                    self._lines[command.ex_id].put_nowait(command)
+                        self._lines[command.ex_id] = deque()
+                        tasks.create_task(self._work(command.ex_id), name=f"commands:{command.ex_id}")
+                    self._lines[command.ex_id].append(command)
                 if not taken:
                     await pause(self._wake, COMMANDS_S)
 
-    async def _work(self, line: asyncio.Queue[Command]) -> None:
-        """Carry out the commands of one account, one after another; a store that is away makes them wait."""
-        while True:
-            command, backoff, again = await line.get(), Backoff(first_s=0.5, max_s=10.0), False
+    async def _work(self, ex_id: int) -> None:
+        """Carry out the commands of one account, one after another, until none waits; a store that is away makes them wait."""
+        line = self._lines[ex_id]
+        while line:
+            command, backoff, again = line.popleft(), Backoff(first_s=0.5, max_s=10.0), False
             while True:
                 try:
                     error = await self._carry_out(command, again=again or command.attempts > 1)
@@ -185,6 +193,7 @@ class AccountService:
                         await self._with.orm.commands.finish(command.command_id, self._fence, error=away.message)
                         break
                     await asyncio.sleep(backoff.next_s())
+        del self._lines[ex_id]
 
     async def _carry_out(self, command: Command, *, again: bool) -> str | None:
         """Why it could not be done; None when it was. Raises: StoreUnavailable, ExchangeUnavailable (a cancel), StaleEpoch."""
@@ -203,7 +212,9 @@ class AccountService:
         live = await self._account_of(order)
         if live is None:
             reason = "the exchange account is not connected: it is switched off, or has no working credentials"
-            if places and not again:
+            if places and order.status is not OrderStatus.NEW and again:
+                raise Unavailable(reason)  # It may have been sent: only the exchange knows.
+            if places:
                 await self._keeper.refuse(order, reason)
             return reason
         if places:

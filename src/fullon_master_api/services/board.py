@@ -50,6 +50,7 @@ class FeedGauge:
             lag_ms=self.lag_ms,
             reconnects=self.reconnects,
             gaps=self.gaps,
+            refused=self.refused,
             error=self.error,
         )
 

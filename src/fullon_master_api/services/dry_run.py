@@ -12,9 +12,9 @@ import msgspec
 
 from fullon_master_api.apis.orm.orders import OrderChange
 from fullon_master_api.bus import Listener, ticker_topic
-from fullon_master_api.errors import BadUserInput, CacheUnavailable, NotFound, StoreUnavailable
+from fullon_master_api.errors import BadUserInput, CacheUnavailable, Conflict, NotFound, StoreUnavailable
 from fullon_master_api.logs import get_logger
-from fullon_master_api.model import Order, OrderStatus, Record, Ticker
+from fullon_master_api.model import OPEN_STATUSES, DryTrade, Order, OrderStatus, Record, Ticker
 from fullon_master_api.services.markets import MarketRules
 from fullon_master_api.services.matcher import Match, Matcher, touch_of
 from fullon_master_api.services.order_keeper import OrderKeeper
@@ -71,15 +71,20 @@ class DryRun:
         fills = await self._with.orm.dry_trades.of_orders([order.order_id for order in placed], None)
         for order, trades in zip(placed, fills, strict=True):
             if trades:
-                volume = sum((trade.volume for trade in trades), ZERO)
-                cost = sum((trade.cost for trade in trades), ZERO)
-                change = OrderChange(status=OrderStatus.FILLED, final_volume=volume, average_price=cost / volume)
-                await self._keeper.change(order, change)
+                await self._finish(order, trades)
             else:
                 try:
                     await self._rest(order)
                 except (BadUserInput, NotFound) as bad:  # The market's rules are others now.
                     await self._keeper.refuse(order, bad.message)
+
+    async def _finish(self, order: Order, trades: Sequence[DryTrade]) -> None:
+        """The end of an order whose fill is stored."""
+        volume = sum((trade.volume for trade in trades), ZERO)
+        cost = sum((trade.cost for trade in trades), ZERO)
+        change = OrderChange(status=OrderStatus.FILLED, final_volume=volume, average_price=cost / volume)
+        await self._keeper.change(order, change)
+        self._saved.discard(order.order_id)
 
     async def place(self, order: Order) -> None:
         """Check the order as a live one would be, open it, and fill it at once if the market is there."""
@@ -100,7 +105,11 @@ class DryRun:
             matcher = self._matchers.get((order.exchange, order.symbol))
             if matcher is not None:
                 matcher.remove(order.order_id)
-            await self._keeper.change(order, OrderChange(status=OrderStatus.CANCELED, reason="canceled by its owner"))
+            (trades,) = await self._with.orm.dry_trades.of_orders([order.order_id], None)
+            if trades:  # The store went away between its fill and its end.
+                await self._finish(order, trades)
+            else:
+                await self._keeper.change(order, OrderChange(status=OrderStatus.CANCELED, reason="canceled by its owner"))
             self._release((order.exchange, order.symbol))
 
     async def _rest(self, order: Order, ticker: Ticker | None = None) -> None:
@@ -135,10 +144,20 @@ class DryRun:
         async with self._lock:
             matcher = self._matchers.get(key)
             for order, match in matcher.meet(ticker) if matcher is not None else ():
-                await self._fill(order, match)
+                await self._settle(order, match)
                 if matcher is not None:
                     matcher.remove(order.order_id)
             self._release(key)
+
+    async def _settle(self, order: Order, match: Match) -> None:
+        """Fill it, unless it was ended meanwhile; what keeps this one from being filled ends this one alone."""
+        (known,) = await self._with.orm.orders.get_many([order.order_id], None)
+        if known is None or known.status not in OPEN_STATUSES:
+            return
+        try:
+            await self._fill(msgspec.structs.replace(order, bot_id=known.bot_id), match)
+        except (BadUserInput, Conflict, NotFound) as bad:
+            await self._keeper.refuse(order, bad.message)
 
     async def _fill(self, order: Order, match: Match) -> None:
         """Store the fill, then the order's end; a crash between the two is mended by `resume`."""

@@ -41,6 +41,7 @@ class FillKeeper:
         self._orm, self._keeper, self._account = resources.orm, keeper, account
         self.positions = PositionBook(account.ex_id)
         self.since_ns = 0  # ask the exchange for fills from here on
+        self._unsummed: set[int] = set()  # orders with stored fills that their rows do not tell yet
 
     async def load(self) -> None:
         """Fold all stored fills into positions, in the order in which they were stored."""
@@ -52,7 +53,7 @@ class FillKeeper:
                 return
             after = page.cursors[-1]
 
-    async def keep(self, fills: Sequence[Fill]) -> list[Trade]:
+    async def store(self, fills: Sequence[Fill]) -> list[Trade]:
         """Store fills; the answer is the new ones. One that the store can never take is refused alone, and counted in the log."""
         if not fills:
             return []
@@ -62,9 +63,14 @@ class FillKeeper:
         except BadUserInput:
             saved = await self._keep_one_by_one(rows)
         self._note(saved)
-        for order_id in sorted({trade.order_id for trade in saved if trade.order_id is not None}):
-            await self._sum_up(order_id)
+        self._unsummed |= {trade.order_id for trade in saved if trade.order_id is not None}
         return saved
+
+    async def sum_up(self) -> None:
+        """Tell the orders of the fills that were stored; one whose write fails is told by the next call."""
+        for order_id in sorted(self._unsummed):
+            await self._sum_up(order_id)
+            self._unsummed.discard(order_id)
 
     async def filled(self, order: Order) -> Filled:
         """The sum of the stored fills of an order."""

@@ -119,14 +119,15 @@ class HealthMonitor:
         """Forget what nobody asks for any more, at most once an hour."""
         if now - self._tidied < HOUR:
             return
-        self._tidied = now
         gone = await self._with.orm.events.prune(now - EVENTS_KEPT)
         await self._with.orm.users.prune_refresh_tokens()
         settings = self._with.settings
         retention = Retention(trades_days=settings.ohlcv_trades_days, minutes_days=settings.ohlcv_minutes_days)
         if retention != Retention():
             await prune(self._with.ohlcv, retention, now_ns=time.time_ns(), fence=self._fence)
-        log.info("health.tidied", events=gone, processes=await self._with.cache.processes.clean_stale())
+        processes = await self._with.cache.processes.clean_stale()
+        self._tidied = now  # Only now: what could not be done is tried again by the next check.
+        log.info("health.tidied", events=gone, processes=processes)
 
     async def _restart(self, service: ServiceName) -> HealthAction:
         log.warning("health.restart", service=service.value)

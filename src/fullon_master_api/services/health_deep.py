@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from fullon_master_api.apis.cache import compute_age_s
 from fullon_master_api.errors import GatewayError
 from fullon_master_api.model import Symbol, Timeframe
 from fullon_master_api.services.health_checks import PROBE_S
@@ -62,7 +63,7 @@ async def ticker_ages(resources: Resources, symbols: list[Symbol]) -> dict[str, 
     keys = [(symbol.exchange, symbol.symbol) for symbol in symbols]
     found = await resources.cache.tickers.get_many(keys)
     now_ns = time.time_ns()
-    ages = [None if ticker is None else (now_ns - ticker.received_ns) / 1e9 for ticker in found]
+    ages = [None if ticker is None else compute_age_s(ticker, now_ns) for ticker in found]
     return _summary(keys, ages)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
 from fullon_master_api.apis.orm.orders import OrderChange
 from fullon_master_api.bus import account_topic
@@ -22,13 +22,14 @@ from fullon_master_api.exchanges.adapter import ExchangeAdapter, Fill, OrderStat
 from fullon_master_api.logs import get_logger
 from fullon_master_api.model import OPEN_STATUSES, Balance, Balances, ExchangeAccount, Order, OrderStatus, Positions
 from fullon_master_api.services.backoff import Backoff
-from fullon_master_api.services.board import FeedBoard
+from fullon_master_api.services.board import FeedBoard, FeedGauge
 from fullon_master_api.services.fill_keeper import FillKeeper
 from fullon_master_api.services.order_keeper import OrderKeeper
 from fullon_master_api.services.resources import Resources
 from fullon_master_api.services.streaming import StreamPolicy, keep_streaming, pause
 
 log = get_logger(__name__)
+T = TypeVar("T")
 
 FOREIGN: Final = "placed outside this platform"
 ZERO: Final = Decimal(0)
@@ -62,29 +63,34 @@ class LiveAccount:
         self._with, self._keeper, self._board, self._policy, self._poll_s = resources, keeper, board, policy, poll_s
         self._fills = FillKeeper(resources, keeper, account)
         self._gauge = board.feed(feed_name(account, "account"))
-        self._due = asyncio.Event()
+        self._due, self._worn, self._began = asyncio.Event(), asyncio.Event(), time.monotonic()
         self._trail: dict[str, Decimal] | None = None  # each currency's total at its last line in the balance history
         self._told: dict[str, tuple[Decimal, Decimal, Decimal]] | None = None
         self.balances: dict[str, Balance] = {}
         self.synced = asyncio.Event()
         self._doubts: dict[int, int] = {}
         self._everywhere = True  # the fills of all known markets are to be read
+        self._positions_due = False  # they are news that the outbox or the cache has not heard
 
     async def run(self) -> None:
-        """Raises: ExchangeDenied when the credentials are not accepted; StaleEpoch."""
+        """Returns when a fresh connection is due. Raises: ExchangeDenied when the credentials are not accepted; StaleEpoch."""
         await self._fills.load()
         await self._tell_positions_if_news()
         can, ex_id = self.adapter.capabilities, self.account.ex_id
         denied: list[str] = []
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._reconcile(), name=f"reconcile:{ex_id}")
+                works = [tasks.create_task(self._reconcile(), name=f"reconcile:{ex_id}")]
                 if can.stream_orders:
-                    tasks.create_task(self._stream_orders(), name=f"orders:{ex_id}")
+                    works.append(tasks.create_task(self._stream_orders(), name=f"orders:{ex_id}"))
                 if can.stream_my_trades:
-                    tasks.create_task(self._stream_fills(), name=f"fills:{ex_id}")
+                    works.append(tasks.create_task(self._stream_fills(), name=f"fills:{ex_id}"))
                 if can.stream_balances:
-                    tasks.create_task(self._stream_balances(), name=f"balances:{ex_id}")
+                    works.append(tasks.create_task(self._stream_balances(), name=f"balances:{ex_id}"))
+                await self._worn.wait()
+                async with self.lock:  # An order that is being sent gets its answer first.
+                    for work in works:
+                        work.cancel()
         except* ExchangeDenied as group:
             denied += [str(error) for error in group.exceptions]
         if denied:
@@ -98,15 +104,17 @@ class LiveAccount:
                 await self.learn(states)
 
         gauge = self._board.feed(feed_name(self.account, "orders"))
-        await keep_streaming(self.adapter.stream_orders, take, gauge=gauge, policy=self._policy, on_open=self._due.set)
+        await self._stream(self.adapter.stream_orders, take, gauge, self._due.set)
 
     async def _stream_fills(self) -> None:
         async def take(fills: list[Fill]) -> None:
             async with self.lock:
+                if self._everywhere:  # What came while nothing was told is first: a newer fill would hide where to begin.
+                    await self._read_fills()
                 await self._keep(fills)
 
         gauge = self._board.feed(feed_name(self.account, "fills"))
-        await keep_streaming(self.adapter.stream_fills, take, gauge=gauge, policy=self._policy, on_open=self._reconnected)
+        await self._stream(self.adapter.stream_fills, take, gauge, self._reconnected)
 
     def _reconnected(self) -> None:
         self._everywhere = True
@@ -114,13 +122,21 @@ class LiveAccount:
 
     async def _stream_balances(self) -> None:
         gauge = self._board.feed(feed_name(self.account, "balances"))
-        await keep_streaming(
-            lambda: self.adapter.stream_balances(self.account.ex_id),
-            self._tell_balances,
-            gauge=gauge,
-            policy=self._policy,
-            on_open=self._due.set,
-        )
+        await self._stream(lambda: self.adapter.stream_balances(self.account.ex_id), self._tell_balances, gauge, self._due.set)
+
+    async def _stream(
+        self,
+        open_stream: Callable[[], AsyncGenerator[T, None]],
+        take: Callable[[T], Awaitable[None]],
+        gauge: FeedGauge,
+        on_open: Callable[[], None],
+    ) -> None:
+        await keep_streaming(open_stream, take, gauge=gauge, policy=self._policy, on_open=on_open, on_broken=self._broken)
+
+    def _broken(self) -> None:
+        """A stream failed too often: a fresh connection is worth it, but no oftener than the longest wait, as REST may work."""
+        if time.monotonic() - self._began >= self._policy.max_s:
+            self._worn.set()
 
     # ---- REST ----------------------------------------------------------------------------------------------------------
 
@@ -151,6 +167,8 @@ class LiveAccount:
             await self.learn(open_states)
             seen = {state.ex_order_id for state in open_states}
             ours = await self._with.orm.orders.open_of(self.account.ex_id, dry_run=False)
+            still_open = {order.order_id for order in ours}  # Of an order that is over nothing is doubted any more.
+            self._doubts = {order_id: times for order_id, times in self._doubts.items() if order_id in still_open}
             gone = [order for order in ours if order.ex_order_id is not None and order.ex_order_id not in seen]
             await self._learn_ended(gone)
             await self._tell_balances(await self.adapter.fetch_balances(self.account.ex_id))
@@ -227,24 +245,27 @@ class LiveAccount:
             return None
 
     async def _learn_one(self, order: Order, state: OrderState) -> None:
-        """A state that says more was filled than the stored fills do is not believed before the fills are read."""
-        stored = await self._fills.filled(order)
+        """A state that says more was filled than the stored fills do is not believed before the fills are read.
+
+        What was believed once is in the order's row, and is not doubted again.
+        """
+        stored, believed = await self._fills.filled(order), order.final_volume or ZERO
         claimed = state.filled if state.filled is not None else (order.volume if state.status is OrderStatus.FILLED else ZERO)
-        if claimed > stored.volume:
+        if claimed > max(stored.volume, believed):
             if order.ex_order_id is None:
                 order = await self._keeper.change(order, OrderChange(ex_order_id=state.ex_order_id))
             await self._read_fills()
             stored = await self._fills.filled(order)
         status = state.status
-        volume = stored.volume
+        volume = max(stored.volume, believed)
+        doubts = self._doubts.pop(order.order_id, 0) + 1
         if volume < claimed:
-            self._doubts[order.order_id] = self._doubts.get(order.order_id, 0) + 1
-            if self._doubts[order.order_id] >= DOUBTS_MAX:
+            if doubts >= DOUBTS_MAX:
                 volume = claimed  # Its fills are from before we knew the order, or the exchange will never list them.
-            elif status is OrderStatus.FILLED:
-                status = OrderStatus.PARTIALLY_FILLED if volume else OrderStatus.OPEN
-        else:
-            self._doubts.pop(order.order_id, None)
+            else:
+                self._doubts[order.order_id] = doubts
+                if status is OrderStatus.FILLED:
+                    status = OrderStatus.PARTIALLY_FILLED if volume else OrderStatus.OPEN
         change = OrderChange(
             status=status,
             final_volume=volume or None,
@@ -269,7 +290,10 @@ class LiveAccount:
     async def _keep(self, fills: Sequence[Fill]) -> None:
         """Store fills, and what follows from the new ones; called with the lock held."""
         await self._know_orders({fill.ex_order_id for fill in fills if fill.event_ns > time.time_ns() - ADOPT_NS})
-        if await self._fills.keep(fills):
+        if await self._fills.store(fills):
+            self._positions_due = True
+        await self._fills.sum_up()
+        if self._positions_due:  # Also those of a reading before, whose store or cache was away.
             await self._tell_positions()
 
     # ---- what is told --------------------------------------------------------------------------------------------------
@@ -307,11 +331,14 @@ class LiveAccount:
             known = (await self._with.cache.accounts.get_positions([self.account.ex_id]))[0]
         except Unavailable as away:
             self._gauge.failed(away.message)
+            self._positions_due = True
             return
         if known != self._fills.positions.open():
             await self._tell_positions()
 
     async def _tell_positions(self) -> None:
+        """Tell them; where that fails they stay due, and the next reading tells them."""
+        self._positions_due = True
         now_ns, ex_id, fence = time.time_ns(), self.account.ex_id, self._keeper.fence
         positions = self._fills.positions.open()
         record = Positions(ex_id=ex_id, positions=positions, updated_ns=now_ns)
@@ -320,6 +347,8 @@ class LiveAccount:
             await self._with.cache.accounts.set_positions(ex_id, positions, updated_ns=now_ns, fence=fence)
         except Unavailable as away:
             self._gauge.failed(away.message)
+        else:
+            self._positions_due = False
 
 
 def feed_name(account: ExchangeAccount, kind: str) -> str:

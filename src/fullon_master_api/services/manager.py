@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -32,8 +32,16 @@ LOOK_S: Final = 0.2
 class ServiceManager:
     """For any process, with or without a supervisor in it: it only writes what is wanted and waits for what is seen."""
 
-    def __init__(self, store: ServiceStore, bus: Bus, *, wait_s: float, ttl_s: float) -> None:
-        self._store, self._bus, self._wait_s, self._ttl_s = store, bus, wait_s, ttl_s
+    def __init__(
+        self,
+        store: ServiceStore,
+        bus: Bus,
+        *,
+        wait_s: float,
+        ttl_s: float,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store, self._bus, self._wait_s, self._ttl_s, self._clock = store, bus, wait_s, ttl_s, clock
 
     async def get_all(self) -> list[Service]:
         """Every service, in the order of `ServiceName`, each as it truly is."""
@@ -95,7 +103,7 @@ class ServiceManager:
         """What nobody vouches for is not shown as running: no heartbeat for two leases means that no process has it."""
         if row.state not in UP and row.state is not ServiceState.STOPPING:
             return row
-        if row.heartbeat_at is not None and datetime.now(UTC) - row.heartbeat_at <= timedelta(seconds=2 * self._ttl_s + 2):
+        if row.heartbeat_at is not None and self._clock() - row.heartbeat_at <= timedelta(seconds=2 * self._ttl_s + 2):
             return row
         if row.desired is DesiredState.STOPPED:
             return msgspec.structs.replace(row, state=ServiceState.STOPPED, owner=None, feeds=[])

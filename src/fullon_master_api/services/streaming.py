@@ -42,7 +42,8 @@ async def keep_streaming(
     """Give every message to `take`, for ever; `on_open` is called before the first message of each new stream.
 
     Failures of the exchange, and of a store that `take` writes to, are noted on the gauge and followed by a wait; `on_broken`
-    is called after `failures_max` of them in a row. A credential that was denied ends it: trying again cannot help.
+    is called after `failures_max` of them in a row, of which a refusal is none. A credential that was denied ends it: trying
+    again cannot help.
     Raises: ExchangeDenied, and whatever else `take` raises.
     """
     backoff = Backoff(first_s=policy.first_s, max_s=policy.max_s)
@@ -64,10 +65,13 @@ async def keep_streaming(
         gauge.reconnects += 1
         if gauge.messages > began:
             backoff.reset()
+        if refused:  # The connection did its work: a fresh one would be told the same, and the other symbols would lose theirs.
+            await asyncio.sleep(REFUSED_RETRY_S)
+            continue
         wait_s = backoff.next_s()
         if backoff.failures >= policy.failures_max:
             on_broken()
-        await asyncio.sleep(REFUSED_RETRY_S if refused else wait_s)
+        await asyncio.sleep(wait_s)
 
 
 async def _read(

@@ -121,7 +121,8 @@ class Supervisor:
             deadline_s = self._leases.deadline_s()
             wait_s = self._leases.ttl_s / 3
             await asyncio.sleep(wait_s if deadline_s is None else max(0.0, min(wait_s, deadline_s)))
-            lost = await self._renewed(max(0.01, self._leases.deadline_s() or wait_s))
+            deadline_s = self._leases.deadline_s()
+            lost = await self._renewed(wait_s if deadline_s is None else max(0.01, deadline_s))
             lost |= self._leases.overdue() | {name for name, runner in self._runners.items() if runner.lost}
             if lost:
                 await self._let_go(lost)

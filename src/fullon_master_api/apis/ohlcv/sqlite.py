@@ -43,7 +43,7 @@ class SqliteDriver:
         self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self._closed = False
         if migrate:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         elif not path.exists():
             raise StoreUnavailable(f"there is no candle store at {path}: run `fullon migrate`")
         with _unavailable(path):

@@ -53,7 +53,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lines = list(_read(path)) if path.exists() else []
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = path.open("ab")
 
     def close(self) -> None:
